@@ -1,0 +1,152 @@
+"""The parent's side of an isolated job: start the child, pass its events on, stop it in time."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import IO, Any
+
+from ..errors import Cancelled, StageFailed
+from .work import Emit, Job
+
+GRACE = 5.0  # seconds between SIGTERM, on which a stage may save a checkpoint, and SIGKILL
+_POLL = 0.1
+
+
+def perform_in_child(job: Job, emit: Emit, stopped: Callable[[], bool]) -> dict[str, Any]:
+    """Run ``job`` in a process of its own; the result is that of :func:`~fieldloom.engine.work.perform`.
+
+    Raises
+    ------
+    StageFailed
+        If the stage failed, ran out of time or memory, or its process died.
+    Cancelled
+        If the run was stopped.
+    """
+    deadline = time.monotonic() + job.timeout if job.timeout else None
+    process = _start(job)
+    try:
+        result, why = _attend(process, emit, stopped, deadline)
+    finally:
+        _kill(process)
+    if why == "timeout":
+        raise StageFailed(f"it was stopped after its timeout of {job.timeout:g} s")
+    if why == "stopped":
+        raise Cancelled(f"{job.name} was stopped")
+    if result is None:
+        raise StageFailed(_death(process.returncode, job))
+    kind, data = result
+    if kind == "cancelled":
+        raise Cancelled(data["message"])
+    if kind == "failed":
+        raise StageFailed(data["message"])
+    return data
+
+
+def _start(job: Job) -> subprocess.Popen[bytes]:
+    threads = str(job.threads)
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "passive",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fieldloom.engine.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=environment, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdin is not None
+    order = {"parent": os.getpid(), "path": sys.path, "job": job.to_json()}
+    try:
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.flush()  # and stays open: the child ends when it closes
+    except BrokenPipeError:
+        pass  # it died at once: its exit status says why
+    return process
+
+
+def _attend(process: subprocess.Popen[bytes], emit: Emit, stopped: Callable[[], bool], deadline: float | None
+            ) -> tuple[tuple[str, dict[str, Any]] | None, str | None]:  # fmt: skip
+    """Pass events on until the child closes its output; return its result and why it was told to stop."""
+    result: tuple[str, dict[str, Any]] | None = None
+    why: str | None = None
+    kill_at = float("inf")
+    lines = _Lines(process.stdout, process.stderr)
+    while lines.open:
+        for stream, line in lines.read(_POLL):
+            if stream is process.stderr:
+                emit("log", {"level": "info", "message": line})
+                continue
+            event = json.loads(line)
+            if event["kind"] in ("done", "failed", "cancelled"):
+                result = (event["kind"], event["data"])
+            else:
+                emit(event["kind"], event["data"])
+        now = time.monotonic()
+        if why is None and result is None and (stopped() or (deadline and now > deadline)):
+            why = "stopped" if stopped() else "timeout"
+            os.killpg(process.pid, signal.SIGTERM)
+            kill_at = now + GRACE
+        if now > kill_at:
+            os.killpg(process.pid, signal.SIGKILL)
+            kill_at = float("inf")
+    process.wait()
+    return result, why if result is None or result[0] != "done" else None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the child and of what it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            try:
+                stream.close()
+            except BrokenPipeError:
+                pass
+
+
+def _death(code: int | None, job: Job) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        hint = {"SIGKILL": "; the machine may have run out of memory", "SIGSEGV": "; compiled code crashed"}.get(name, "")
+        return f"its process was ended by {name}{hint}"
+    cap = f"; its memory cap is {job.memory:,} bytes" if job.memory else ""
+    return f"its process ended with exit code {code} and no result{cap}; the log has what it printed"
+
+
+class _Lines:
+    """Complete lines from several pipes, as they come."""
+
+    def __init__(self, *streams: IO[bytes] | None) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._buffers: dict[IO[bytes], bytes] = {}
+        for stream in streams:
+            assert stream is not None
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream, selectors.EVENT_READ)
+            self._buffers[stream] = b""
+
+    @property
+    def open(self) -> bool:
+        return bool(self._selector.get_map())
+
+    def read(self, timeout: float) -> list[tuple[IO[bytes], str]]:
+        lines: list[tuple[IO[bytes], str]] = []
+        for ready, _ in self._selector.select(timeout):
+            stream: Any = ready.fileobj
+            data = os.read(ready.fd, 65536)
+            *whole, rest = (self._buffers[stream] + data).split(b"\n")
+            if not data:
+                self._selector.unregister(stream)
+                whole, rest = whole + ([rest] if rest else []), b""
+            self._buffers[stream] = rest
+            lines += [(stream, line.decode(errors="replace")) for line in whole if line]
+        return lines

@@ -1,0 +1,179 @@
+"""What a run would do, and why: pure, and light enough to answer before anything heavy is imported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fieldloom_storage import Record, Store
+
+from . import keys
+from .expand import Coords, Instance, expand, resources_of
+from .keys import Components, StageCode
+from .registry import Registry
+from .spec import Spec
+from .stage import Resources, StageParams
+
+Outputs = dict[str, str]
+
+
+@dataclass(slots=True)
+class Item:
+    """One instance in a plan.
+
+    Parameters
+    ----------
+    status : {"cached", "run", "waits"}
+        ``waits``: something upstream must run first; if that gives the same content as before, this is reused.
+    why : list of str
+        Reasons for running, in words.
+    seconds, stored : float, int, optional
+        What earlier runs of the stage cost, on average.
+    """
+
+    instance: Instance
+    status: str
+    why: list[str] = field(default_factory=list)
+    key: str | None = None
+    outputs: Outputs = field(default_factory=dict)
+    seconds: float | None = None
+    stored: int | None = None
+
+
+class Planner:
+    """Resolves keys of instances as the outputs that they need become known."""
+
+    def __init__(self, spec: Spec, registry: Registry, store: Store | None) -> None:
+        self.spec, self.registry, self.store = spec, registry, store
+        self.instances = expand(spec, registry)
+        self._codes: dict[str, StageCode] = {}
+        self._dumped: dict[int, tuple[StageParams, dict[str, Any]]] = {}
+        self._coords = {instance.name: instance.coords for instance in self.instances}
+
+    def code(self, stage_id: str) -> StageCode:
+        """Fingerprint of a stage, computed once."""
+        if stage_id not in self._codes:
+            stage = self.registry.stage(stage_id)
+            self._codes[stage_id] = keys.stage_code(stage_id, self.registry.target(stage_id), stage)
+        return self._codes[stage_id]
+
+    def resources(self, instance: Instance) -> Resources:
+        """What the instance may use."""
+        return resources_of(self.spec.flow.stages[instance.step], self.registry.stage(instance.stage_id))
+
+    def inputs(self, instance: Instance, outputs: Mapping[str, Outputs]) -> dict[str, list[tuple[Coords, str]]]:
+        """Digest of each input, with the coordinates of where it comes from."""
+        return {
+            port: [(self._coords[s.instance], outputs[s.instance][s.port]) for s in sources]
+            for port, sources in instance.inputs.items()
+        }
+
+    def components(self, instance: Instance, outputs: Mapping[str, Outputs]) -> Components:
+        """What the key of ``instance`` is made of, once everything upstream is known."""
+        code = self.code(instance.stage_id)
+        inputs = {
+            port: keys.input_component(items, port in instance.many)  # type: ignore[arg-type]  # list of pairs
+            for port, items in self.inputs(instance, outputs).items()
+        }
+        return Components(code, self._params(instance), instance.seed if code.random else None, inputs)
+
+    def _params(self, instance: Instance) -> dict[str, Any]:
+        """Canonical parameters; instances that share them share the work."""
+        known = self._dumped.get(id(instance.params))
+        if known is None:
+            known = (instance.params, instance.params.model_dump(mode="json"))
+            self._dumped[id(instance.params)] = known
+        return known[1]
+
+    def shown(self, components: Components) -> Components:
+        """The same with the values of environment variables masked: what may be stored and printed."""
+        return replace(components, params=self.spec.masked(components.params))
+
+    def lookup(self, key: str, *, touch: bool) -> Record | None:
+        """Find what was computed for ``key`` before."""
+        return self.store.lookup(key, touch=touch) if self.store else None
+
+
+@dataclass(slots=True)
+class Plan:
+    """The items of a plan in topological order, with the planner that resolves the rest during a run."""
+
+    planner: Planner
+    items: list[Item]
+    seconds: float
+
+    @property
+    def missing(self) -> list[Item]:
+        """Items that are not simply reused."""
+        return [item for item in self.items if item.status != "cached"]
+
+    def counts(self) -> dict[str, int]:
+        """How many items have each status."""
+        counts = {"cached": 0, "run": 0, "waits": 0}
+        for item in self.items:
+            counts[item.status] += 1
+        return counts
+
+
+def make_plan(spec: Spec, registry: Registry, store: Store | None, *, touch: bool = False,
+              explain: bool = True) -> Plan:  # fmt: skip
+    """Plan a run of ``spec`` against ``store``.
+
+    Parameters
+    ----------
+    touch : bool
+        Keep what is found fresh for the garbage collector: for runs, not for a look.
+    explain : bool
+        Find out why things must run, and what they will cost.
+
+    Raises
+    ------
+    SpecError
+    """
+    started = time.perf_counter()
+    planner = Planner(spec, registry, store)
+    outputs: dict[str, Outputs] = {}
+    items = [_item(planner, instance, outputs, touch) for instance in planner.instances]
+    if explain and store is not None:
+        _explain(planner, store, items, outputs)
+    return Plan(planner, items, time.perf_counter() - started)
+
+
+def _item(planner: Planner, instance: Instance, outputs: dict[str, Outputs], touch: bool) -> Item:
+    waiting = sorted(name for name in instance.upstream if name not in outputs)
+    if waiting:
+        return Item(instance, "waits", [f"waits for {_listed(waiting)}"])
+    key = planner.components(instance, outputs).key
+    record = planner.lookup(key, touch=touch)
+    if record is None:
+        return Item(instance, "run", key=key)
+    outputs[instance.name] = record.outputs
+    return Item(instance, "cached", key=key, outputs=record.outputs)
+
+
+def _explain(planner: Planner, store: Store, items: Iterable[Item], outputs: Mapping[str, Outputs]) -> None:
+    missing = [item for item in items if item.status != "cached"]
+    if not missing:
+        return
+    last, costs = store.ledger.last_of_flow(planner.spec.flow.name), store.ledger.costs()
+    for item in missing:
+        item.seconds, item.stored = costs.get(item.instance.stage_id, (None, None))
+        if item.status == "run":
+            item.why = _reasons(planner, store, item, last.get(item.instance.name), outputs)
+
+
+def _reasons(planner: Planner, store: Store, item: Item, before: Mapping[str, Any] | None,
+             outputs: Mapping[str, Outputs]) -> list[str]:  # fmt: skip
+    if before is None:
+        return ["never run before"]
+    if before["stage"] != item.instance.stage_id:
+        return [f"stage {before['stage']} -> {item.instance.stage_id}"]
+    now = planner.shown(planner.components(item.instance, outputs))
+    changes = keys.differences(now, before["info"], store.ledger.functions(before["code"] or ""))
+    return changes or ["its artifact is no longer in the store"]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,14 @@
+"""Fieldloom's room of flow solvers."""
+
+from __future__ import annotations
+
+from fieldloom import hookimpl
+
+
+@hookimpl
+def register_stages() -> dict[str, str]:
+    """Name the stages; their modules are imported on first use."""
+    return {
+        "cfd.cylinder-wake": "fieldloom_cfd.stages:CylinderWake",
+        "cfd.strouhal": "fieldloom_cfd.stages:StrouhalTable",
+    }
