@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from fieldloom_storage import Record, Store
@@ -91,6 +92,23 @@ class Planner:
         """The same with the values of environment variables masked: what may be stored and printed."""
         return replace(components, params=self.spec.masked(components.params))
 
+    def reasons(self, instance: Instance, components: Components) -> list[str]:
+        """Say why ``instance`` must run, by what was recorded when it last succeeded."""
+        if self.store is None:
+            return ["never run before"]
+        before = self._last.get(instance.name)
+        if before is None:
+            return ["never run before"]
+        if before["stage"] != instance.stage_id:
+            return [f"stage {before['stage']} -> {instance.stage_id}"]
+        functions = self.store.ledger.functions(before["code"] or "")
+        changes = keys.differences(self.shown(components), before["info"], functions)
+        return changes or ["its artifact is no longer in the store"]
+
+    @cached_property
+    def _last(self) -> dict[str, dict[str, Any]]:
+        return self.store.ledger.last_of_flow(self.spec.flow.name) if self.store else {}
+
     def lookup(self, key: str, *, touch: bool) -> Record | None:
         """Find what was computed for ``key`` before."""
         return self.store.lookup(key, touch=touch) if self.store else None
@@ -155,24 +173,11 @@ def _item(planner: Planner, instance: Instance, outputs: dict[str, Outputs], tou
 
 def _explain(planner: Planner, store: Store, items: Iterable[Item], outputs: Mapping[str, Outputs]) -> None:
     missing = [item for item in items if item.status != "cached"]
-    if not missing:
-        return
-    last, costs = store.ledger.last_of_flow(planner.spec.flow.name), store.ledger.costs()
+    costs = store.ledger.costs() if missing else {}
     for item in missing:
         item.seconds, item.stored = costs.get(item.instance.stage_id, (None, None))
         if item.status == "run":
-            item.why = _reasons(planner, store, item, last.get(item.instance.name), outputs)
-
-
-def _reasons(planner: Planner, store: Store, item: Item, before: Mapping[str, Any] | None,
-             outputs: Mapping[str, Outputs]) -> list[str]:  # fmt: skip
-    if before is None:
-        return ["never run before"]
-    if before["stage"] != item.instance.stage_id:
-        return [f"stage {before['stage']} -> {item.instance.stage_id}"]
-    now = planner.shown(planner.components(item.instance, outputs))
-    changes = keys.differences(now, before["info"], store.ledger.functions(before["code"] or ""))
-    return changes or ["its artifact is no longer in the store"]
+            item.why = planner.reasons(item.instance, planner.components(item.instance, outputs))
 
 
 def _listed(names: list[str]) -> str:

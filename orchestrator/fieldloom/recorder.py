@@ -36,27 +36,25 @@ class Recorder:
         self._run_id, self._store, self._planner, self._listeners = run_id, store, planner, listeners
         self._lock = threading.Lock()
         self._log_path = folder / "log.jsonl"
-        self._why: dict[str, list[str]] = {}
         self._codes: set[str] = set()
 
     def plan(self, items: list[Item]) -> None:
-        """Record a plan: what is reused at once, and for the rest the reasons."""
+        """Record what a plan found in the store."""
         rows, outputs = [], {i.instance.name: i.outputs for i in items if i.status == "cached"}
         for item in items:
             if item.status == "cached":
                 components = self._planner.components(item.instance, outputs)
                 rows.append(self._row(item.instance, "cached", {"outputs": item.outputs}, components, item.key))
-            else:
-                self._why[item.instance.name] = item.why
         self._store.ledger.write_instances(rows)
 
-    def instance(self, event: InstanceEvent, instance: Instance, components: Components | None = None) -> None:
+    def instance(self, event: InstanceEvent, instance: Instance, components: Components | None = None,
+                 why: list[str] | None = None) -> None:  # fmt: skip
         """Record an event of one instance and pass it on."""
         data = self._planner.spec.masked(event.data)
         event = InstanceEvent(event.kind, event.name, event.stage, data)
         if event.kind in ("done", "cached", "failed", "skipped", "cancelled"):
             key = components.key if components else None
-            self._store.ledger.write_instances([self._row(instance, event.kind, data, components, key)])
+            self._store.ledger.write_instances([self._row(instance, event.kind, data, components, key, why)])
         if event.kind != "progress":
             self.write_log(event.name, event.kind, data)
         if event.kind == "started":
@@ -76,11 +74,11 @@ class Recorder:
         call_hook(self._planner.registry.hook, hook, **arguments)
 
     def _row(self, instance: Instance, status: str, data: Mapping[str, Any], components: Components | None,
-             key: str | None) -> dict[str, Any]:  # fmt: skip
+             key: str | None, why: list[str] | None = None) -> dict[str, Any]:  # fmt: skip
         now = time.time()
         info: dict[str, Any] = {
             "coords": dict(instance.coords), "upstream": sorted(instance.upstream),
-            "why": self._why.get(instance.name, []),
+            "why": why or [],
             **{k: data[k] for k in ("cpu_seconds", "peak_bytes", "nbytes", "error", "reason", "started", "tries")
                if k in data},
         }  # fmt: skip

@@ -105,4 +105,4 @@ def _emitter(session: Session, work: Work) -> Emit:
 
 def _tell(session: Session, work: Work, kind: str, data: dict[str, Any]) -> None:
     event = InstanceEvent(kind, work.instance.name, work.instance.stage_id, data)
-    session.recorder.instance(event, work.instance, work.components)
+    session.recorder.instance(event, work.instance, work.components, work.why)

@@ -29,6 +29,7 @@ class Work:
     key: str
     inputs: dict[str, list[tuple[dict[str, Any], str]]]
     resources: Resources
+    why: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -142,6 +143,7 @@ class Scheduler:
                 self._observe(InstanceEvent("cached", name, instance.stage_id, {"outputs": record.outputs}), work)
                 waiting += self._release(name)
             else:
+                work.why = self._planner.reasons(instance, components)
                 self._ready.setdefault(instance.step, deque()).append(work)
 
     def _release(self, name: str) -> list[str]:

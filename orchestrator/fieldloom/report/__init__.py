@@ -68,7 +68,8 @@ def _tables(run: Run, instance: str, row: dict[str, Any]) -> Iterator[dict[str, 
         if manifest["kind"] != "dataset" or manifest["nbytes"] > 100_000:
             continue
         data: Any = run.store.open(digest)
-        columns = [name for name, v in data.variables.items() if v.ndim == 1 and "filename" not in v.attrs]
+        ordered = [*data.coords, *data.data_vars]
+        columns = [name for name in ordered if data[name].ndim == 1 and "filename" not in data[name].attrs]
         sizes = {data[name].dims[0] for name in columns}
         if len(sizes) == 1 and len(columns) == len(data.variables) and data.sizes[next(iter(sizes))] <= _ROWS:
             yield {"title": f"{instance}.{port}", **_table(data, columns[:_COLUMNS])}

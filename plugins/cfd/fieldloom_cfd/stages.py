@@ -200,7 +200,8 @@ class StrouhalTable(Stage):
                    {"long_name": variable.description} | ({"units": variable.units} if variable.units else {}))
             for name, variable in described.items()
         }  # fmt: skip
-        return {"table": xr.Dataset(data, attrs={"title": "Vortex shedding behind a circular cylinder"})}
+        table = xr.Dataset(data, attrs={"title": "Vortex shedding behind a circular cylinder"})
+        return {"table": table.set_coords("reynolds")}
 
 
 def _row(context: Context, name: str, wake: xr.Dataset, window: float) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def _set_scene(plotter: pv.Plotter, grid: pv.UnstructuredGrid, dataset: xr.Datas
     units = dataset[view.variable].attrs.get("units", "")
     label = dataset[view.variable].attrs.get("long_name", view.variable)
     bar = {"title": f"{label} [{units}]" if units not in ("", "1") else label, "vertical": False, "fmt": "%.3g",
-           "width": 0.4, "height": 0.09, "position_x": 0.3, "position_y": 0.02, "n_labels": 5,
+           "width": 0.46, "height": 0.2, "position_x": 0.27, "position_y": 0.015, "n_labels": 5,
            "title_font_size": 15, "label_font_size": 13, "color": "#1d2733"}  # fmt: skip
     plotter.set_background("white")
     plotter.add_mesh(grid, scalars=view.variable, cmap=view.cmap, clim=list(view.limits), show_edges=view.edges,
@@ -148,8 +148,8 @@ def _set_scene(plotter: pv.Plotter, grid: pv.UnstructuredGrid, dataset: xr.Datas
 def _look_down(plotter: pv.Plotter, grid: pv.UnstructuredGrid, size: tuple[int, int]) -> None:
     """Frame a flat mesh so that it fills the picture, with room for the colour bar below."""
     x0, x1, y0, y1, *_ = grid.bounds
-    scale = max((y1 - y0) / 0.68, (x1 - x0) / 0.97 * size[1] / size[0]) / 2
-    centre = ((x0 + x1) / 2, (y0 + y1) / 2 - 0.12 * scale, 0.0)
+    scale = max((y1 - y0) / 0.60, (x1 - x0) / 0.97 * size[1] / size[0]) / 2
+    centre = ((x0 + x1) / 2, (y0 + y1) / 2 - 0.16 * scale, 0.0)
     plotter.view_xy()
     plotter.enable_parallel_projection()
     plotter.camera.focal_point = centre
@@ -172,13 +172,25 @@ def encode_png(picture: np.ndarray[Any, Any]) -> bytes:
     return bytes(iio.imwrite("<bytes>", picture, extension=".png"))
 
 
-def encode_gif(pictures: Sequence[np.ndarray[Any, Any]], fps: float) -> bytes:
-    """Encode pictures as a GIF that loops, with one palette for all frames so that colours do not flicker."""
+def encode_gif(pictures: Sequence[np.ndarray[Any, Any]], fps: float, cmap: str) -> bytes:
+    """Encode pictures as a GIF that loops.
+
+    All frames share one palette, made of the colour map and of greys for text and edges: no flicker, no noise.
+    """
     from PIL import Image
 
-    images = [Image.fromarray(picture) for picture in pictures]
-    palette = images[len(images) // 2].quantize(colors=128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_palette(cmap))
+    indexed = [Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     out = io.BytesIO()
     indexed[0].save(out, format="GIF", save_all=True, append_images=indexed[1:], duration=round(1000 / fps), loop=0)
     return out.getvalue()
+
+
+def _palette(cmap: str) -> bytes:
+    from matplotlib import colormaps
+
+    colours = colormaps[cmap](np.linspace(0, 1, 224))[:, :3]
+    ink = np.array([0x1D, 0x27, 0x33]) / 255
+    greys = ink + np.linspace(0, 1, 32)[:, None] * (1 - ink)
+    return (np.vstack([colours, greys]) * 255).round().astype(np.uint8).tobytes()

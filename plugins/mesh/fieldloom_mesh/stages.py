@@ -89,7 +89,7 @@ def _picture(context: Context, params: Render.Params, mesh: xr.Dataset, label: s
         context.progress(index * count + drawn, total * count, label)
 
     pictures = draw(mesh, view, frames, done)
-    return encode_gif(pictures, params.fps) if params.format == "gif" else encode_png(pictures[-1])
+    return encode_gif(pictures, params.fps, params.cmap) if params.format == "gif" else encode_png(pictures[-1])
 
 
 class Write(Stage):

@@ -1,0 +1,88 @@
+"""Is everything there that runs need? Each answer says what to install."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .registry import Registry
+
+_PINS = {"prefect": ("3.8", "3.10"), "fastapi": ("0.139", "0.151"), "sqlalchemy": ("2.0", "2.1")}
+_RENDER = (
+    "import pyvista as pv; p = pv.Plotter(off_screen=True, window_size=(64, 64)); "
+    "p.add_mesh(pv.Sphere()); assert p.screenshot(None, return_img=True).std() > 0"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: whether it is well, what was found, and what to do."""
+
+    name: str
+    ok: bool
+    found: str
+    do: str = ""
+
+
+def examine() -> Iterator[Check]:
+    """Look at Python, versions, plugins, the store's folder, rendering."""
+    yield Check("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or newer")
+    for name, (low, high) in _PINS.items():
+        yield _version(name, low, high)
+    for plugin in Registry().plugins:
+        yield Check(f"plugin {plugin.name}", not plugin.problem, plugin.problem or plugin.version,
+                    f"repair or remove {plugin.distribution}; it is set aside, the others work")  # fmt: skip
+    yield _store()
+    yield _rendering()
+
+
+def _version(name: str, low: str, high: str) -> Check:
+    wanted = f"{name}>={low},<{high}"
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return Check(name, False, "not installed", f"pip install '{wanted}'")
+    return Check(name, _numbers(low) <= _numbers(found) < _numbers(high), found, f"pip install '{wanted}'")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def _store() -> Check:
+    from .api import default_store
+
+    folder = default_store().absolute()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    writable = os.access(existing, os.W_OK)
+    found = f"{folder}, {free / 1e9:.0f} GB free" + ("" if writable else ", not writable")
+    return Check("store", writable and free > 1e9, found, "choose another folder with --store or FIELDLOOM_STORE")
+
+
+def _rendering() -> Check:
+    """Draw in a child process: where a GL library is missing, VTK ends with a segmentation fault."""
+    try:
+        version("pyvista")
+    except PackageNotFoundError:
+        return Check("rendering", True, "pyvista is not installed, so nothing renders")
+    try:
+        result = subprocess.run([sys.executable, "-c", _RENDER], capture_output=True, timeout=180, check=False)
+        works = result.returncode == 0
+    except subprocess.TimeoutExpired:
+        works = False
+    return Check("rendering", works, "off-screen drawing works" if works else "VTK cannot draw", _install())
+
+
+def _install() -> str:
+    release = Path("/etc/os-release")
+    text = release.read_text() if release.exists() else ""
+    if "fedora" in text or "rhel" in text:
+        return "dnf install -y mesa-libEGL mesa-libGL libXrender"
+    return "apt-get install -y --no-install-recommends libegl1 libgl1 libxrender1"
