@@ -217,8 +217,9 @@ def run(
     Cancelled
         If the run was interrupted.
     """
-    session = begin(spec, set=set, store=store, workers=workers, profile=profile, registry=registry,
-                    listeners=listeners)  # fmt: skip
+    session = begin(
+        spec, set=set, store=store, workers=workers, profile=profile, registry=registry, listeners=listeners
+    )
     if session.plan.missing:
         _run_missing(session)
     else:
@@ -255,10 +256,20 @@ def begin(
     folder.mkdir(parents=True)
     recorder = Recorder(run_id, opened, plan.planner, folder, listeners or [])
     lease = opened.lease(f"run-{run_id}")  # tells others that this run lives; the kernel frees it with us
-    session = Session(run_id, loaded, opened, registry, plan, recorder, folder, workers or os.cpu_count() or 1,
-                      info={"lease": lease, "crashed": crashed})  # fmt: skip
-    opened.ledger.start_run({"id": run_id, "flow": loaded.flow.name, "status": "running", "started": now,
-                             "info": _info(session, set or {})})  # fmt: skip
+    session = Session(
+        run_id,
+        loaded,
+        opened,
+        registry,
+        plan,
+        recorder,
+        folder,
+        workers or os.cpu_count() or 1,
+        info={"lease": lease, "crashed": crashed},
+    )
+    opened.ledger.start_run(
+        {"id": run_id, "flow": loaded.flow.name, "status": "running", "started": now, "info": _info(session, set or {})}
+    )
     recorder.plan(plan.items)
     call_hook(registry.hook, "before_run", run=session.event("running"))
     return session
@@ -294,17 +305,30 @@ def describe(session: Session, name: str) -> str:
 def _info(session: Session, overrides: Mapping[str, Any]) -> dict[str, Any]:
     spec = session.spec
     plugins = {p.distribution: p.version for p in session.registry.plugins if not p.problem}
-    return spec.masked(
+    found: dict[str, Any] = spec.masked(
         {
-            "spec": str(spec.path.absolute()), "text": spec.text, "description": spec.flow.description,
-            "params": spec.params, "set": dict(overrides), "seed": spec.flow.seed, "workers": session.workers,
-            "pid": os.getpid(), "versions": {"python": platform.python_version(), **_versions(), **plugins},
-            "machine": {"host": platform.node(), "system": f"{os.uname().sysname} {os.uname().release}",
-                        "machine": platform.machine(), "cores": os.cpu_count()},
-            "steps": {name: {"stage": step.uses, "description": step.description,
-                             "place": str(spec.place("stages", name))} for name, step in spec.flow.stages.items()},
+            "spec": str(spec.path.absolute()),
+            "text": spec.text,
+            "description": spec.flow.description,
+            "params": spec.params,
+            "set": dict(overrides),
+            "seed": spec.flow.seed,
+            "workers": session.workers,
+            "pid": os.getpid(),
+            "versions": {"python": platform.python_version(), **_versions(), **plugins},
+            "machine": {
+                "host": platform.node(),
+                "system": f"{os.uname().sysname} {os.uname().release}",
+                "machine": platform.machine(),
+                "cores": os.cpu_count(),
+            },
+            "steps": {
+                name: {"stage": step.uses, "description": step.description, "place": str(spec.place("stages", name))}
+                for name, step in spec.flow.stages.items()
+            },
         }
-    )  # fmt: skip
+    )
+    return found
 
 
 def _versions() -> dict[str, str]:

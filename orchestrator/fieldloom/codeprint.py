@@ -89,9 +89,11 @@ class _Module:
         if isinstance(statement, ast.Import):
             return {
                 (alias.asname or alias.name.partition(".")[0]): (
-                    alias.name if alias.asname else alias.name.partition(".")[0], None)
+                    alias.name if alias.asname else alias.name.partition(".")[0],
+                    None,
+                )
                 for alias in statement.names
-            }  # fmt: skip
+            }
         base = statement.module or ""
         if statement.level:
             parents = self._name.split(".")

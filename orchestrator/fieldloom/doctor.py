@@ -36,8 +36,12 @@ def examine() -> Iterator[Check]:
     for name, (low, high) in _PINS.items():
         yield _version(name, low, high)
     for plugin in Registry().plugins:
-        yield Check(f"plugin {plugin.name}", not plugin.problem, plugin.problem or plugin.version,
-                    f"repair or remove {plugin.distribution}; it is set aside, the others work")  # fmt: skip
+        yield Check(
+            f"plugin {plugin.name}",
+            not plugin.problem,
+            plugin.problem or plugin.version,
+            f"repair or remove {plugin.distribution}; it is set aside, the others work",
+        )
     yield _store()
     yield _rendering()
 

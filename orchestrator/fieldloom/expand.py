@@ -5,9 +5,8 @@ Everything wrong is found at once and reported with its place in the spec.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import Any
@@ -16,23 +15,13 @@ from pydantic import ValidationError
 
 from . import ports, units
 from .errors import Place, PluginError, Problem, SpecError, StageNotFound, did_you_mean
+from .references import REFERENCE, Coords, ExpandedStep, References, Source, axis_text, instance_name
 from .registry import Registry
 from .spec import Spec, StepSpec
 from .spec.load import validate_model, validation_problems
 from .spec.source import Node
 from .spec.substitute import fill, mentions
 from .stage import Port, Resources, Stage, StageParams
-
-_REFERENCE = re.compile(r"(?P<step>[A-Za-z][\w-]*)(\[(?P<where>[^\]]*)\])?(?P<all>\.\*)?(\.(?P<port>[A-Za-z]\w*))?")
-Coords = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where one item of an input comes from: an instance and its output port."""
-
-    instance: str
-    port: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +42,6 @@ class Instance:
     def upstream(self) -> set[str]:
         """Names of the instances that this one waits for."""
         return {source.instance for sources in self.inputs.values() for source in sources} | set(self.after)
-
-
-@dataclass(slots=True)
-class _Step:
-    """A step with its stage, the values of its matrix, and its instances."""
-
-    name: str
-    spec: StepSpec
-    stage: type[Stage]
-    points: list[dict[str, Any]]
-    names: list[str]
-    params: list[StageParams] = field(default_factory=list)
-    offers: list[Mapping[str, Port]] = field(default_factory=list)
-    promises: list[dict[str, ports.Sizes]] = field(default_factory=list)
-    index: dict[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.index = {name: i for i, name in enumerate(self.names)}
 
 
 def expand(spec: Spec, registry: Registry) -> list[Instance]:
@@ -97,16 +68,16 @@ class _Expansion:
     def __init__(self, spec: Spec, registry: Registry) -> None:
         self._spec, self._registry = spec, registry
         self._problems: list[Problem] = []
-        self._steps: dict[str, _Step] = {}
-        self._index: dict[str, dict[tuple[str, ...], list[int]]] = {}
+        self._steps: dict[str, ExpandedStep] = {}
+        self._references = References(spec.flow.stages, self._steps, self._problem)
         self._agreed: dict[tuple[Any, ...], tuple[Port, Port]] = {}  # checked pairs; holding them keeps ids unique
 
     def run(self) -> list[Instance]:
         for name, step in self._spec.flow.stages.items():
             if (stage := self._stage(name, step)) is not None:
                 points = self._points(name, step)
-                names = [_instance_name(name, point) for point in points]
-                self._steps[name] = _Step(name, step, stage, points, names)
+                names = [instance_name(name, point) for point in points]
+                self._steps[name] = ExpandedStep(name, step, stage, points, names)
         order = self._order()
         instances: list[Instance] = []
         for name in order:
@@ -136,7 +107,7 @@ class _Expansion:
                 self._problem(place, f"axis {axis!r} of the matrix is empty")
             if any(isinstance(value, dict | list) for value in values):
                 self._problem(place, f"axis {axis!r} of the matrix should hold plain values")
-            if len({_text(value) for value in values}) < len(values):
+            if len({axis_text(value) for value in values}) < len(values):
                 self._problem(place, f"axis {axis!r} of the matrix repeats a value")
         return [dict(zip(step.matrix, values, strict=True)) for values in product(*step.matrix.values())]
 
@@ -148,8 +119,11 @@ class _Expansion:
             return list(TopologicalSorter(graph).static_order())
         except CycleError as error:
             cycle = list(reversed(error.args[1]))
-            self._problem(self._spec.place("stages", cycle[0]), f"steps wait for each other: {' -> '.join(cycle)}",
-                          "an input or `after` of one of them must go")  # fmt: skip
+            self._problem(
+                self._spec.place("stages", cycle[0]),
+                f"steps wait for each other: {' -> '.join(cycle)}",
+                "an input or `after` of one of them must go",
+            )
             raise SpecError(self._problems) from None
 
     def _upstream(self, name: str, step: StepSpec) -> set[str]:
@@ -160,18 +134,21 @@ class _Expansion:
             if other in known:
                 found.add(other)
             else:
-                self._problem(self._spec.place("stages", name, "after", i), f"there is no step {other!r}",
-                              did_you_mean(other, known))  # fmt: skip
+                self._problem(
+                    self._spec.place("stages", name, "after", i),
+                    f"there is no step {other!r}",
+                    did_you_mean(other, known),
+                )
         for reference in step.inputs.values():
             for text in [reference] if isinstance(reference, str) else reference:
-                match = _REFERENCE.match(text)
+                match = REFERENCE.match(text)
                 if match and match["step"] in known:
                     found.add(match["step"])
         return found
 
     # -- instances
 
-    def _instances(self, step: _Step) -> Iterator[Instance]:
+    def _instances(self, step: ExpandedStep) -> Iterator[Instance]:
         self._validate_params(step)
         if len(step.params) < len(step.points):
             return
@@ -192,10 +169,19 @@ class _Expansion:
             step.offers.append(offered)
             step.promises.append(ports.promised_sizes(offered, step.params[i], symbols))
             many = frozenset(port for port in inputs if wanted[port].many)
-            yield Instance(step.names[i], step.name, step.spec.uses, point, step.params[i], self._seed(step, point),
-                           inputs, many, after)  # fmt: skip
+            yield Instance(
+                step.names[i],
+                step.name,
+                step.spec.uses,
+                point,
+                step.params[i],
+                self._seed(step, point),
+                inputs,
+                many,
+                after,
+            )
 
-    def _validate_params(self, step: _Step) -> None:
+    def _validate_params(self, step: ExpandedStep) -> None:
         node = self._spec.root.find("stages", step.name)
         with_node = node.value.get("with") or Node({}, node.place)
         raw = step.spec.with_
@@ -203,17 +189,22 @@ class _Expansion:
         checked: StageParams | None = None
         for point in step.points:
             if checked is None or varies:
-                checked = self._validated(step, with_node, self._filled(step, raw, point, with_node.place) if varies else raw)
+                checked = self._validated(
+                    step, with_node, self._filled(step, raw, point, with_node.place) if varies else raw
+                )
             if checked is not None:
                 step.params.append(checked)
 
-    def _filled(self, step: _Step, value: Any, point: Coords, place: Place) -> Any:
+    def _filled(self, step: ExpandedStep, value: Any, point: Coords, place: Place) -> Any:
         filled = fill(value, {f"matrix.{axis}": item for axis, item in point.items()})
         if mentions(filled, "matrix."):
             text = next(self._unfilled(filled))
             axis = text.partition("matrix.")[2].partition("}")[0]
-            self._problem(place, f"${{matrix.{axis}}}: step {step.name!r} has no matrix axis {axis!r}",
-                          did_you_mean(axis, point) or "the step has no matrix")  # fmt: skip
+            self._problem(
+                place,
+                f"${{matrix.{axis}}}: step {step.name!r} has no matrix axis {axis!r}",
+                did_you_mean(axis, point) or "the step has no matrix",
+            )
         return filled
 
     def _unfilled(self, value: Any) -> Iterator[str]:
@@ -222,11 +213,17 @@ class _Expansion:
         for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             yield from self._unfilled(item)
 
-    def _validated(self, step: _Step, node: Node, raw: dict[str, Any]) -> StageParams | None:
+    def _validated(self, step: ExpandedStep, node: Node, raw: dict[str, Any]) -> StageParams | None:
         model = step.stage.Params
         values = dict(raw)
-        filled = Node({k: Node(v, node.find(k).place) if not isinstance(v, dict | list) else node.value.get(k, node)
-                       for k, v in raw.items()}, node.place, node.keys)  # fmt: skip
+        filled = Node(
+            {
+                k: Node(v, node.find(k).place) if not isinstance(v, dict | list) else node.value.get(k, node)
+                for k, v in raw.items()
+            },
+            node.place,
+            node.keys,
+        )
         for name, info in model.model_fields.items():
             extra = info.json_schema_extra
             if isinstance(extra, dict) and "unit" in extra and isinstance(values.get(name), str):
@@ -246,7 +243,7 @@ class _Expansion:
         assert isinstance(validated, StageParams)
         return validated
 
-    def _seed(self, step: _Step, point: Coords) -> int:
+    def _seed(self, step: ExpandedStep, point: Coords) -> int:
         seed = step.spec.seed
         if isinstance(seed, str):
             place = self._spec.place("stages", step.name, "seed")
@@ -258,96 +255,42 @@ class _Expansion:
 
     # -- references
 
-    def _check_input_names(self, step: _Step) -> None:
+    def _check_input_names(self, step: ExpandedStep) -> None:
         wanted = step.stage.input_ports(step.params[0])
         for port in step.spec.inputs:
             if port not in wanted:
-                self._problem(self._spec.place("stages", step.name, "inputs", port),
-                              f"{step.spec.uses} has no input {port!r}", did_you_mean(port, wanted))  # fmt: skip
+                self._problem(
+                    self._spec.place("stages", step.name, "inputs", port),
+                    f"{step.spec.uses} has no input {port!r}",
+                    did_you_mean(port, wanted),
+                )
         for port in wanted:
             if port not in step.spec.inputs:
                 offers = [f"{n}.{p}" for n, s in self._steps.items() if n != step.name for p in s.stage.outputs]
-                self._problem(self._spec.place("stages", step.name), f"input {port!r} of {step.spec.uses} is not given",
-                              f"write inputs: {{{port}: <step>.<port>}}; {did_you_mean(port, offers)}")  # fmt: skip
+                self._problem(
+                    self._spec.place("stages", step.name),
+                    f"input {port!r} of {step.spec.uses} is not given",
+                    f"write inputs: {{{port}: <step>.<port>}}; {did_you_mean(port, offers)}",
+                )
 
-    def _sources(self, step: _Step, port: str, contract: Port, point: Coords, vary: bool) -> Iterator[Source]:
+    def _sources(self, step: ExpandedStep, port: str, contract: Port, point: Coords, vary: bool) -> Iterator[Source]:
         given = step.spec.inputs[port]
         place = self._spec.place("stages", step.name, "inputs", port)
         references = [given] if isinstance(given, str) else given
         if vary:
             references = [self._filled(step, text, point, place) for text in references]
-        found = [source for text in references for source in self._resolve(step, text, point, place, contract)]
+        found = [source for text in references for source in self._references.resolve(text, point, place)]
         if len(found) > 1 and not contract.many:
-            self._problem(place, f"input {port!r} of {step.spec.uses} takes one instance, not {len(found)}",
-                          "name one, step[axis=value], or give this step the same matrix")  # fmt: skip
+            self._problem(
+                place,
+                f"input {port!r} of {step.spec.uses} takes one instance, not {len(found)}",
+                "name one, step[axis=value], or give this step the same matrix",
+            )
         yield from found
 
-    def _resolve(self, step: _Step, text: str, point: Coords, place: Place, contract: Port) -> Iterator[Source]:
-        match = _REFERENCE.fullmatch(text)
-        if not match:
-            self._problem(place, f"{text!r} is not a reference", "write step, step.port, step[axis=value].port or step.*")
-            return
-        if match["step"] not in self._spec.flow.stages:
-            self._problem(place, f"there is no step {match['step']!r}", did_you_mean(match["step"], self._spec.flow.stages))
-            return
-        source = self._steps.get(match["step"])
-        if source is None or len(source.promises) < len(source.points):
-            return  # already reported
-        port = self._output_port(source, match["port"], place)
-        where = self._selection(source, match["where"], place)
-        if port is None or where is None:
-            return
-        if not match["all"]:  # axes that both steps have go together
-            where = {axis: _text(point[axis]) for axis in source.spec.matrix if axis in point} | where
-        index = self._matches(source, where)
-        if not index:
-            self._problem(place, f"{text!r}: step {source.name!r} has no instance with "
-                          + ", ".join(f"{k}={v}" for k, v in where.items()), f"it has {_few(source.names)}")  # fmt: skip
-        elif len(index) > 1 and not match["all"]:
-            free = [axis for axis in source.spec.matrix if axis not in where]
-            self._problem(place, f"{text!r}: step {source.name!r} fans out along {', '.join(free)}",
-                          f"collect all with {source.name}.*, name one with {source.name}[{free[0]}=...], "
-                          "or give this step the same axis")  # fmt: skip
-            return
-        for i in index:
-            yield Source(source.names[i], port)
-
-    def _output_port(self, source: _Step, port: str | None, place: Place) -> str | None:
-        outputs = source.stage.outputs
-        if port is None and len(outputs) == 1:
-            return next(iter(outputs))
-        if port is None:
-            self._problem(place, f"step {source.name!r} has several outputs", f"write {source.name}.<port>: {', '.join(outputs)}")
-        elif port not in outputs:
-            self._problem(place, f"{source.spec.uses} has no output {port!r}", did_you_mean(port, outputs))
-        else:
-            return port
-        return None
-
-    def _selection(self, source: _Step, where: str | None, place: Place) -> dict[str, str] | None:
-        selected: dict[str, str] = {}
-        for part in where.split(",") if where else ():
-            axis, equals, value = (text.strip() for text in part.partition("="))
-            if not equals or axis not in source.spec.matrix:
-                self._problem(place, f"[{where}]: step {source.name!r} has no axis {axis!r}",
-                              did_you_mean(axis, source.spec.matrix) or "it does not fan out")  # fmt: skip
-                return None
-            selected[axis] = value
-        return selected
-
-    def _matches(self, source: _Step, where: Mapping[str, str]) -> list[int]:
-        """Instances at the given coordinates, compared as text; an index makes exact look-ups fast."""
-        axes = tuple(sorted(where))
-        if not axes:
-            return list(range(len(source.points)))
-        table = self._index.setdefault(f"{source.name}:{','.join(axes)}", {})
-        if not table:
-            for i, point in enumerate(source.points):
-                table.setdefault(tuple(_text(point[axis]) for axis in axes), []).append(i)
-        return table.get(tuple(where[axis] for axis in axes), [])
-
-    def _check_ports(self, step: _Step, i: int, port: str, wanted: Port, sources: tuple[Source, ...],
-                     symbols: ports.Sizes) -> None:  # fmt: skip
+    def _check_ports(
+        self, step: ExpandedStep, i: int, port: str, wanted: Port, sources: tuple[Source, ...], symbols: ports.Sizes
+    ) -> None:
         place = self._spec.place("stages", step.name, "inputs", port)
         for source in sources:
             producer = self._steps[source.instance.partition("[")[0]]
@@ -361,19 +304,3 @@ class _Expansion:
             for problem in problems:
                 label = f"input {port!r} of {step.spec.uses} does not fit {source.instance}.{source.port}"
                 self._problem(place, f"{label}: {problem}")
-
-
-def _instance_name(step: str, point: Coords) -> str:
-    if not point:
-        return step
-    return f"{step}[{','.join(f'{axis}={_text(value)}' for axis, value in point.items())}]"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return str(value)
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:6]) + (f", ... ({len(names)} in all)" if len(names) > 6 else "")

@@ -52,8 +52,14 @@ def files_of(run: Run, instance: str) -> Iterator[File]:
         for variable in getattr(data, "data_vars", {}).values():
             attrs = variable.attrs
             if "filename" in attrs and "media_type" in attrs and variable.dtype == "uint8":
-                yield File(instance, port, Path(attrs["filename"]).name, attrs["media_type"], attrs.get("caption", ""),
-                           variable.to_numpy().tobytes())  # fmt: skip
+                yield File(
+                    instance,
+                    port,
+                    Path(attrs["filename"]).name,
+                    attrs["media_type"],
+                    attrs.get("caption", ""),
+                    variable.to_numpy().tobytes(),
+                )
 
 
 def pictures(run: Run) -> Iterator[File]:

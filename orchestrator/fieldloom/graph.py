@@ -88,18 +88,22 @@ def svg(steps: Mapping[str, Step]) -> str:
     for name, index in column.items():
         columns[index].append(name)
     tallest = max(map(len, columns), default=1)
-    place = {}
+    place: dict[str, tuple[float, float]] = {}
     for i, names in enumerate(columns):
         offset = (tallest - len(names)) * (_HEIGHT + _GAP_Y) / 2
         for j, name in enumerate(_ordered(names, steps, place)):
             place[name] = (2 + i * (_WIDTH + _GAP_X), 2 + offset + j * (_HEIGHT + _GAP_Y))
     width = len(columns) * (_WIDTH + _GAP_X) - _GAP_X + 4
     height = tallest * (_HEIGHT + _GAP_Y) - _GAP_Y + 4
-    edges = [_edge(place[other], place[name]) for name, s in steps.items() for other in sorted(s.upstream) if other in place]
+    edges = [
+        _edge(place[other], place[name]) for name, s in steps.items() for other in sorted(s.upstream) if other in place
+    ]
     boxes = [_box(step, *place[name]) for name, step in steps.items()]
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" viewBox="0 0 {width:.0f} {height:.0f}" '
-            f'width="{width:.0f}" height="{height:.0f}" role="img" aria-label="graph of the flow">'
-            f"{''.join(edges)}{''.join(boxes)}</svg>")  # fmt: skip
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'width="{width:.0f}" height="{height:.0f}" role="img" aria-label="graph of the flow">'
+        f"{''.join(edges)}{''.join(boxes)}</svg>"
+    )
 
 
 def _ordered(names: list[str], steps: Mapping[str, Step], place: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -115,16 +119,21 @@ def _ordered(names: list[str], steps: Mapping[str, Step], place: Mapping[str, tu
 def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
     x0, y0, x1, y1 = start[0] + _WIDTH, start[1] + _HEIGHT / 2, end[0], end[1] + _HEIGHT / 2
     bend = max((x1 - x0) / 2, 20)
-    return (f'<path class="edge" fill="none" stroke="#8894a6" stroke-width="1.5" '
-            f'd="M{x0:.0f},{y0:.0f} C{x0 + bend:.0f},{y0:.0f} {x1 - bend:.0f},{y1:.0f} {x1:.0f},{y1:.0f}"/>')  # fmt: skip
+    return (
+        f'<path class="edge" fill="none" stroke="#8894a6" stroke-width="1.5" '
+        f'd="M{x0:.0f},{y0:.0f} C{x0 + bend:.0f},{y0:.0f} {x1 - bend:.0f},{y1:.0f} {x1:.0f},{y1:.0f}"/>'
+    )
 
 
 def _box(step: Step, x: float, y: float) -> str:
     status = _worst(step.statuses)
-    return (f'<g class="step {status}"><rect x="{x:.0f}" y="{y:.0f}" width="{_WIDTH}" height="{_HEIGHT}" rx="7" '
-            f'fill="#fff" stroke="{_COLOURS.get(status, "#8894a6")}" stroke-width="1.8"/>'
-            f'<text x="{x + 12:.0f}" y="{y + 22:.0f}" font-size="13.5" font-weight="600" fill="#1d2733">{escape(_label(step))}</text>'
-            f'<text x="{x + 12:.0f}" y="{y + 40:.0f}" font-size="11.5" fill="#5b6878">{escape(step.stage)}</text></g>')  # fmt: skip
+    return (
+        f'<g class="step {status}"><rect x="{x:.0f}" y="{y:.0f}" width="{_WIDTH}" height="{_HEIGHT}" rx="7" '
+        f'fill="#fff" stroke="{_COLOURS.get(status, "#8894a6")}" stroke-width="1.8"/>'
+        f'<text x="{x + 12:.0f}" y="{y + 22:.0f}" font-size="13.5" font-weight="600" '
+        f'fill="#1d2733">{escape(_label(step))}</text>'
+        f'<text x="{x + 12:.0f}" y="{y + 40:.0f}" font-size="11.5" fill="#5b6878">{escape(step.stage)}</text></g>'
+    )
 
 
 _COLOURS = {"failed": "#c0392b", "skipped": "#b9a04a", "cancelled": "#b9a04a", "done": "#2c7a57", "cached": "#3d6fb4"}

@@ -45,19 +45,32 @@ class Components:
     def key(self) -> str:
         """The action key."""
         return canonical.digest(
-            {"schema": SCHEMA, "stage": self.code.stage_id, "cache_version": self.code.cache_version,
-             "code": self.code.code, "versions": self.code.versions, "device": self.code.device,
-             "params": self.params, "seed": self.seed, "inputs": self.inputs}
-        )  # fmt: skip
+            {
+                "schema": SCHEMA,
+                "stage": self.code.stage_id,
+                "cache_version": self.code.cache_version,
+                "code": self.code.code,
+                "versions": self.code.versions,
+                "device": self.code.device,
+                "params": self.params,
+                "seed": self.seed,
+                "inputs": self.inputs,
+            }
+        )
 
 
 def stage_code(stage_id: str, target: str, stage: type[Stage], device: str = "cpu") -> StageCode:
     """Fingerprint a stage: its code closure and the versions of what affects it."""
     functions = codeprint.closure(target)
     return StageCode(
-        stage_id, stage.cache_version, functions, codeprint.digest(functions),
-        {name: _version(name) for name in stage.affects}, stage.random, device if stage.device_matters else None,
-    )  # fmt: skip
+        stage_id,
+        stage.cache_version,
+        functions,
+        codeprint.digest(functions),
+        {name: _version(name) for name in stage.affects},
+        stage.random,
+        device if stage.device_matters else None,
+    )
 
 
 @cache

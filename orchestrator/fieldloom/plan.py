@@ -11,8 +11,9 @@ from typing import Any
 from fieldloom_storage import Record, Store
 
 from . import keys
-from .expand import Coords, Instance, expand, resources_of
+from .expand import Instance, expand, resources_of
 from .keys import Components, StageCode
+from .references import Coords
 from .registry import Registry
 from .spec import Spec
 from .stage import Resources, StageParams
@@ -75,7 +76,7 @@ class Planner:
         """What the key of ``instance`` is made of, once everything upstream is known."""
         code = self.code(instance.stage_id)
         inputs = {
-            port: keys.input_component(items, port in instance.many)  # type: ignore[arg-type]  # list of pairs
+            port: keys.input_component(items, port in instance.many)
             for port, items in self.inputs(instance, outputs).items()
         }
         return Components(code, self._params(instance), instance.seed if code.random else None, inputs)
@@ -135,8 +136,9 @@ class Plan:
         return counts
 
 
-def make_plan(spec: Spec, registry: Registry, store: Store | None, *, touch: bool = False,
-              explain: bool = True) -> Plan:  # fmt: skip
+def make_plan(
+    spec: Spec, registry: Registry, store: Store | None, *, touch: bool = False, explain: bool = True
+) -> Plan:
     """Plan a run of ``spec`` against ``store``.
 
     Parameters

@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _KINDS = {
-    "float": frozenset("f"), "int": frozenset("iu"), "number": frozenset("fiuc"), "bool": frozenset("b"),
-    "string": frozenset("SUOT"), "time": frozenset("mM"), "any": frozenset("fiucbSUOTmM"),
-}  # fmt: skip
+    "float": frozenset("f"),
+    "int": frozenset("iu"),
+    "number": frozenset("fiuc"),
+    "bool": frozenset("b"),
+    "string": frozenset("SUOT"),
+    "time": frozenset("mM"),
+    "any": frozenset("fiucbSUOTmM"),
+}
 Sizes = dict[str, int]
 
 
@@ -53,11 +58,15 @@ def _form(port: Port) -> str:
 
 def _variable_disagreements(name: str, have: Variable, want: Variable) -> Iterator[str]:
     if want.dims != (...,) and have.dims != (...,) and have.dims != want.dims:
-        yield f"variable {name!r} should have dims ({', '.join(want.dims)}) and has ({', '.join(have.dims)})"
+        yield f"variable {name!r} should have dims ({_listed(want)}) and has ({_listed(have)})"
     if not _kinds(have.dtype) & _kinds(want.dtype):
         yield f"variable {name!r} should be {want.dtype} and is {have.dtype}"
     if want.units and have.units and not same(want.units, have.units):
         yield f"variable {name!r} should be in {want.units!r} and is in {have.units!r}"
+
+
+def _listed(variable: Variable) -> str:
+    return ", ".join(map(str, variable.dims))
 
 
 def _kinds(dtype: str) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -19,8 +20,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if configured := prefect_settings.PREFECT_API_URL.value():
         yield configured
         return
-    with embedded_server(Store(tmp_path_factory.mktemp("prefect") / "store")) as url:
-        with prefect_settings.temporary_settings({prefect_settings.PREFECT_API_URL: url}):
-            os.environ["PREFECT_API_URL"] = url  # for child processes
-            yield url
-            del os.environ["PREFECT_API_URL"]
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(embedded_server(Store(tmp_path_factory.mktemp("prefect") / "store")))
+        stack.enter_context(prefect_settings.temporary_settings({prefect_settings.PREFECT_API_URL: url}))
+        os.environ["PREFECT_API_URL"] = url  # for child processes
+        stack.callback(os.environ.pop, "PREFECT_API_URL", None)
+        yield url

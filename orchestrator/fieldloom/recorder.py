@@ -47,8 +47,13 @@ class Recorder:
                 rows.append(self._row(item.instance, "cached", {"outputs": item.outputs}, components, item.key))
         self._store.ledger.write_instances(rows)
 
-    def instance(self, event: InstanceEvent, instance: Instance, components: Components | None = None,
-                 why: list[str] | None = None) -> None:  # fmt: skip
+    def instance(
+        self,
+        event: InstanceEvent,
+        instance: Instance,
+        components: Components | None = None,
+        why: list[str] | None = None,
+    ) -> None:
         """Record an event of one instance and pass it on."""
         data = self._planner.spec.masked(event.data)
         event = InstanceEvent(event.kind, event.name, event.stage, data)
@@ -73,26 +78,52 @@ class Recorder:
     def _call(self, hook: str, **arguments: Any) -> None:
         call_hook(self._planner.registry.hook, hook, **arguments)
 
-    def _row(self, instance: Instance, status: str, data: Mapping[str, Any], components: Components | None,
-             key: str | None, why: list[str] | None = None) -> dict[str, Any]:  # fmt: skip
+    def _row(
+        self,
+        instance: Instance,
+        status: str,
+        data: Mapping[str, Any],
+        components: Components | None,
+        key: str | None,
+        why: list[str] | None = None,
+    ) -> dict[str, Any]:
         now = time.time()
         info: dict[str, Any] = {
-            "coords": dict(instance.coords), "upstream": sorted(instance.upstream),
+            "coords": dict(instance.coords),
+            "upstream": sorted(instance.upstream),
             "why": why or [],
-            **{k: data[k] for k in ("cpu_seconds", "peak_bytes", "nbytes", "error", "reason", "started", "tries")
-               if k in data},
-        }  # fmt: skip
+            **{
+                k: data[k]
+                for k in ("cpu_seconds", "peak_bytes", "nbytes", "error", "reason", "started", "tries")
+                if k in data
+            },
+        }
         if components is not None:
             shown = self._planner.shown(components)
-            info |= {"params": shown.params, "seed": shown.seed, "inputs": shown.inputs, "device": shown.code.device,
-                     "cache_version": shown.code.cache_version, "versions": shown.code.versions}  # fmt: skip
+            info |= {
+                "params": shown.params,
+                "seed": shown.seed,
+                "inputs": shown.inputs,
+                "device": shown.code.device,
+                "cache_version": shown.code.cache_version,
+                "versions": shown.code.versions,
+            }
             self._write_code(components)
         return {
-            "run": self._run_id, "name": instance.name, "step": instance.step, "stage": instance.stage_id,
-            "flow": self._planner.spec.flow.name, "key": key, "status": status,
-            "seconds": data.get("seconds"), "stored": data.get("stored"), "finished": now,
-            "outputs": data.get("outputs", {}), "code": components.code.code if components else None, "info": info,
-        }  # fmt: skip
+            "run": self._run_id,
+            "name": instance.name,
+            "step": instance.step,
+            "stage": instance.stage_id,
+            "flow": self._planner.spec.flow.name,
+            "key": key,
+            "status": status,
+            "seconds": data.get("seconds"),
+            "stored": data.get("stored"),
+            "finished": now,
+            "outputs": data.get("outputs", {}),
+            "code": components.code.code if components else None,
+            "info": info,
+        }
 
     def _write_code(self, components: Components) -> None:
         if components.code.code not in self._codes:

@@ -9,6 +9,7 @@ from typing import Any
 from .registry import Registry
 from .stage import Port, Stage
 
+
 def stage_document(registry: Registry, stage_id: str) -> dict[str, Any]:
     """Describe a stage in JSON types.
 
@@ -20,12 +21,20 @@ def stage_document(registry: Registry, stage_id: str) -> dict[str, Any]:
     plugin = registry.plugin_of(stage_id)
     text = inspect.cleandoc(stage.__doc__ or "")
     return {
-        "id": stage_id, "plugin": f"{plugin.distribution} {plugin.version}", "summary": text.partition("\n")[0],
-        "description": text, "parameters": _parameters(stage), "inputs": _ports(stage.inputs),
-        "outputs": _ports(stage.outputs), "random": stage.random, "cache_version": stage.cache_version,
-        "affects": list(stage.affects), "cpus": stage.resources.cpus, "gpu": stage.resources.gpu,
+        "id": stage_id,
+        "plugin": f"{plugin.distribution} {plugin.version}",
+        "summary": text.partition("\n")[0],
+        "description": text,
+        "parameters": _parameters(stage),
+        "inputs": _ports(stage.inputs),
+        "outputs": _ports(stage.outputs),
+        "random": stage.random,
+        "cache_version": stage.cache_version,
+        "affects": list(stage.affects),
+        "cpus": stage.resources.cpus,
+        "gpu": stage.resources.gpu,
         "isolated": stage.resources.isolate,
-    }  # fmt: skip
+    }
 
 
 def _parameters(stage: type[Stage]) -> list[dict[str, Any]]:
@@ -33,10 +42,17 @@ def _parameters(stage: type[Stage]) -> list[dict[str, Any]]:
     required = set(schema.get("required", []))
     found = []
     for name, field in schema.get("properties", {}).items():
-        found.append({
-            "name": name, "type": _type(field), "unit": field.get("unit", ""), "required": name in required,
-            "default": field.get("default"), "bounds": _bounds(field), "description": field.get("description", ""),
-        })  # fmt: skip
+        found.append(
+            {
+                "name": name,
+                "type": _type(field),
+                "unit": field.get("unit", ""),
+                "required": name in required,
+                "default": field.get("default"),
+                "bounds": _bounds(field),
+                "description": field.get("description", ""),
+            }
+        )
     return found
 
 
@@ -54,22 +70,41 @@ def _type(field: Mapping[str, Any]) -> str:
 
 
 def _bounds(field: Mapping[str, Any]) -> str:
-    words = {"exclusiveMinimum": "> {}", "minimum": "≥ {}", "exclusiveMaximum": "< {}", "maximum": "≤ {}",
-             "minLength": "at least {} long", "pattern": "like {}"}  # fmt: skip
+    words = {
+        "exclusiveMinimum": "> {}",
+        "minimum": "≥ {}",
+        "exclusiveMaximum": "< {}",
+        "maximum": "≤ {}",
+        "minLength": "at least {} long",
+        "pattern": "like {}",
+    }
     return ", ".join(text.format(field[key]) for key, text in words.items() if key in field)
 
 
 def _ports(ports: Mapping[str, Port]) -> list[dict[str, Any]]:
     return [
         {
-            "name": name, "description": port.description, "many": port.many, "tree": port.tree, "files": port.files,
-            "sizes": dict(port.sizes), "attrs": list(port.attrs),
-            "variables": [{"name": v, "dims": [str(d) if d is not ... else "..." for d in variable.dims],
-                           "dtype": variable.dtype, "units": variable.units, "optional": variable.optional,
-                           "description": variable.description} for v, variable in port.variables.items()],
+            "name": name,
+            "description": port.description,
+            "many": port.many,
+            "tree": port.tree,
+            "files": port.files,
+            "sizes": dict(port.sizes),
+            "attrs": list(port.attrs),
+            "variables": [
+                {
+                    "name": v,
+                    "dims": [str(d) if d is not ... else "..." for d in variable.dims],
+                    "dtype": variable.dtype,
+                    "units": variable.units,
+                    "optional": variable.optional,
+                    "description": variable.description,
+                }
+                for v, variable in port.variables.items()
+            ],
         }
         for name, port in ports.items()
-    ]  # fmt: skip
+    ]
 
 
 def stage_text(registry: Registry, stage_id: str) -> str:
@@ -97,7 +132,9 @@ def _port_lines(port: Mapping[str, Any]) -> list[str]:
         units = f", {variable['units']}" if variable["units"] else ""
         optional = ", optional" if variable["optional"] else ""
         about = f": {variable['description']}" if variable["description"] else ""
-        lines.append(f"    - `{variable['name']}` ({', '.join(variable['dims'])}), {variable['dtype']}{units}{optional}{about}")
+        lines.append(
+            f"    - `{variable['name']}` ({', '.join(variable['dims'])}), {variable['dtype']}{units}{optional}{about}"
+        )
     return lines
 
 

@@ -43,8 +43,12 @@ class Registry:
         Look at these instead of what is installed.
     """
 
-    def __init__(self, allow: Iterable[str] | None = None, deny: Iterable[str] | None = None,
-                 found: Iterable[EntryPoint] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] | None = None,
+        found: Iterable[EntryPoint] | None = None,
+    ) -> None:
         self._allow = _names(allow, "FIELDLOOM_PLUGINS")
         self._deny = _names(deny, "FIELDLOOM_DISABLE_PLUGINS")
         self._manager = pluggy.PluginManager("fieldloom")
@@ -102,8 +106,10 @@ class Registry:
             if plugin.name == room and plugin.problem:
                 raise StageNotFound(f"stage {stage_id!r}: plugin {room!r} is set aside: {plugin.problem}")
         if room not in self._plugins:
-            raise StageNotFound(f"stage {stage_id!r}: no plugin {room!r} is installed; "
-                                f"{did_you_mean(stage_id, self._stages)} (`fieldloom plugins` lists them)")  # fmt: skip
+            raise StageNotFound(
+                f"stage {stage_id!r}: no plugin {room!r} is installed; "
+                f"{did_you_mean(stage_id, self._stages)} (`fieldloom plugins` lists them)"
+            )
         raise StageNotFound(f"plugin {room!r} has no stage {stage_id!r}; {did_you_mean(stage_id, self._stages)}")
 
     def _load(self, point: EntryPoint) -> None:
@@ -168,8 +174,9 @@ def import_stage(target: str, stage_id: str, plugin: str) -> type[Stage]:
     try:
         found = getattr(importlib.import_module(module_name), name)
     except Exception as error:
-        raise PluginError(f"stage {stage_id!r} of plugin {plugin!r} cannot be imported from {target}: "
-                          f"{type(error).__name__}: {error}") from error  # fmt: skip
+        raise PluginError(
+            f"stage {stage_id!r} of plugin {plugin!r} cannot be imported from {target}: {type(error).__name__}: {error}"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, Stage)):
         raise PluginError(f"stage {stage_id!r} of plugin {plugin!r}: {target} is not a fieldloom.Stage")
     return found

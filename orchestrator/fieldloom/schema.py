@@ -40,11 +40,18 @@ def _rule(registry: Registry, stage_id: str, stage: type[Stage], definitions: di
         _allow_reference(params["properties"], name)
     params["description"] = stage_document(registry, stage_id)["summary"]
     inputs = {
-        name: {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "description": port.description}
+        name: {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            "description": port.description,
+        }
         for name, port in stage.inputs.items()
     }
-    then: dict[str, Any] = {"properties": {"with": params, "inputs": {
-        "type": "object", "properties": inputs, "required": list(inputs), "additionalProperties": False}}}  # fmt: skip
+    then: dict[str, Any] = {
+        "properties": {
+            "with": params,
+            "inputs": {"type": "object", "properties": inputs, "required": list(inputs), "additionalProperties": False},
+        }
+    }
     needed = (["with"] if params.get("required") else []) + (["inputs"] if inputs else [])
     if needed:
         then["required"] = needed

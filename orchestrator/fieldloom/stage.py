@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,7 +30,7 @@ def param(default: Any, description: str, *, unit: str | None = None, **bounds: 
     **bounds
         ``gt``, ``ge``, ``lt``, ``le``, ``min_length``, ``pattern``, ...: see :func:`pydantic.Field`.
     """
-    extra = {"unit": unit} if unit else None
+    extra: Any = {"unit": unit} if unit else None
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
@@ -57,7 +58,7 @@ class Variable:
         An input that need not be there; an output that may be absent.
     """
 
-    dims: tuple[str, ...]
+    dims: tuple[str | EllipsisType, ...]
     dtype: str = "float"
     units: str | None = None
     description: str = ""
@@ -187,11 +188,18 @@ def stage(
     def decorate(function: Callable[..., Mapping[str, Any]]) -> type[Stage]:
         hints = {name: hint for name, hint in _hints(function).items() if name == "params"}
         body = {
-            "__module__": function.__module__, "__qualname__": function.__qualname__, "__doc__": function.__doc__,
-            "Params": hints.get("params", StageParams), "inputs": inputs or {}, "outputs": outputs,
-            "resources": resources or Resources(), "cache_version": cache_version, "affects": affects,
-            "random": random, "run": lambda self, context, params, **data: function(context, params, **data),
-        }  # fmt: skip
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+            "__doc__": function.__doc__,
+            "Params": hints.get("params", StageParams),
+            "inputs": inputs or {},
+            "outputs": outputs,
+            "resources": resources or Resources(),
+            "cache_version": cache_version,
+            "affects": affects,
+            "random": random,
+            "run": lambda self, context, params, **data: function(context, params, **data),
+        }
         return type(function.__name__, (Stage,), body)
 
     return decorate

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import ValidationError
-
 from fieldloom_storage import Store, Stream
+from pydantic import ValidationError
 
 from . import ports
 from .context import Collection, Context
@@ -63,10 +62,20 @@ class StageContract:
             if isinstance(data, list):
                 many.append(port)
             items = data if isinstance(data, list) else [data]
-            inputs[port] = [({"i": i} if len(items) > 1 else {}, store.put(item).digest) for i, item in enumerate(items)]
-        job = Job(name="contract", stage_id=self.stage_id, target=registry.target(self.stage_id),
-                  params=model.model_dump(mode="json"), seed=seed, key=f"{seed:040x}", inputs=inputs,
-                  many=many, store=str(store.root))  # fmt: skip
+            inputs[port] = [
+                ({"i": i} if len(items) > 1 else {}, store.put(item).digest) for i, item in enumerate(items)
+            ]
+        job = Job(
+            name="contract",
+            stage_id=self.stage_id,
+            target=registry.target(self.stage_id),
+            params=model.model_dump(mode="json"),
+            seed=seed,
+            key=f"{seed:040x}",
+            inputs=inputs,
+            many=many,
+            store=str(store.root),
+        )
         outputs: dict[str, str] = perform(job, store, lambda kind, data: None, lambda: False)["outputs"]
         store.forget(job.key)
         return outputs
@@ -90,8 +99,10 @@ class StageContract:
         data = {port: _loaded(item) for port, item in self.inputs().items()}
         before = {port: _copied(item) for port, item in data.items()}
         context = Context("contract", 0, tmp_path)
-        passed = {port: Collection.of(*item, i=list(range(len(item)))) if isinstance(item, list) else item
-                  for port, item in data.items()}  # fmt: skip
+        passed = {
+            port: Collection.of(*item, i=list(range(len(item)))) if isinstance(item, list) else item
+            for port, item in data.items()
+        }
         for output in stage().run(context, params, **passed).values():
             if isinstance(output, Stream):
                 for _ in output.blocks:

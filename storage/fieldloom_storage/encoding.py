@@ -139,7 +139,8 @@ def _round_mantissa(block: np.ndarray[Any, Any], keepbits: int) -> np.ndarray[An
     from numcodecs.bitround import BitRound
 
     codec = BitRound(keepbits=keepbits)
-    return np.asarray(codec.decode(codec.encode(np.ascontiguousarray(block)))).view(block.dtype).reshape(block.shape)
+    rounded: np.ndarray[Any, Any] = np.asarray(codec.decode(codec.encode(np.ascontiguousarray(block))))
+    return np.asarray(rounded.view(block.dtype).reshape(block.shape))
 
 
 assert sys.byteorder == "little", "the store writes memory as it is; big-endian machines are not supported"

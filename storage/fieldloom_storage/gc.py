@@ -33,8 +33,9 @@ class Collected:
     leftovers: int
 
 
-def collect(store: Store, *, grace: float = DEFAULT_GRACE, dry_run: bool = False,
-            without_runs: Collection[str] = ()) -> Collected:  # fmt: skip
+def collect(
+    store: Store, *, grace: float = DEFAULT_GRACE, dry_run: bool = False, without_runs: Collection[str] = ()
+) -> Collected:
     """Remove the artifacts that no run in the ledger and no pin reaches.
 
     Parameters

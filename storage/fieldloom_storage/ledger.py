@@ -21,8 +21,21 @@ CREATE INDEX IF NOT EXISTS by_name ON instances (flow, name, finished);
 CREATE INDEX IF NOT EXISTS by_stage ON instances (stage, status, finished);
 """
 _RUN = ("id", "flow", "status", "started", "finished", "info")
-_INSTANCE = ("run", "name", "step", "stage", "flow", "key", "status", "seconds", "stored", "finished", "outputs",
-             "code", "info")  # fmt: skip
+_INSTANCE = (
+    "run",
+    "name",
+    "step",
+    "stage",
+    "flow",
+    "key",
+    "status",
+    "seconds",
+    "stored",
+    "finished",
+    "outputs",
+    "code",
+    "info",
+)
 _JSON = frozenset({"info", "outputs"})
 
 

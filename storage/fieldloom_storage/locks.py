@@ -51,9 +51,7 @@ def try_lock(path: Path) -> Lock | None:
         os.close(descriptor)  # the holder before us removed the file under our feet: again
 
 
-def wait_for_lock(
-    path: Path, give_up: Callable[[], bool] = lambda: False, poll: float = 0.05
-) -> Lock | None:
+def wait_for_lock(path: Path, give_up: Callable[[], bool] = lambda: False, poll: float = 0.05) -> Lock | None:
     """Wait for the lock at ``path``; None as soon as ``give_up()`` is true (asked every ``poll`` seconds)."""
     while (lock := try_lock(path)) is None:
         if give_up():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class StoredArray(BackendArray):  # type: ignore[misc]  # xarray ships BackendArray untyped
+class StoredArray(BackendArray):
     """One array on disk, read lazily chunk by chunk (xarray's backend protocol)."""
 
     def __init__(self, folder: Path, label: str, metadata: dict[str, Any]) -> None:
@@ -56,7 +56,9 @@ class StoredArray(BackendArray):  # type: ignore[misc]  # xarray ships BackendAr
         for index in product(*spans):
             origin = [i * n for i, n in zip(index, self._chunk, strict=True)]
             inside = [(max(a, o), min(b, o + n)) for (a, b), o, n in zip(bounds, origin, self._chunk, strict=True)]
-            target = tuple(slice(lo - a, hi - a) for (lo, hi), (a, _) in zip(inside, bounds, strict=True))
+            target: tuple[Any, ...] = tuple(
+                slice(lo - a, hi - a) for (lo, hi), (a, _) in zip(inside, bounds, strict=True)
+            )
             view = out[(*target, ...)]
             if view.shape == self._chunk and view.flags.c_contiguous and self._reads_in_place:
                 self._read_into(index, layout.as_bytes(view))
@@ -113,7 +115,9 @@ class StoredArray(BackendArray):  # type: ignore[misc]  # xarray ships BackendAr
         """Recompute the digest of the values from disk, one chunk in memory at a time."""
         hasher = blake3()
         for index in layout.chunk_grid(self.shape, self._chunk):
-            region = tuple(slice(0, n - i * c) for i, n, c in zip(index, self.shape, self._chunk, strict=True))
+            region: tuple[Any, ...] = tuple(
+                slice(0, n - i * c) for i, n, c in zip(index, self.shape, self._chunk, strict=True)
+            )
             block = self.read_chunk(index)[(*region, ...)]  # the ellipsis keeps a scalar an array
             if self.spec.data_type == STRING:
                 hasher.update(layout.encode_strings(block)[1])
@@ -163,7 +167,8 @@ def _dataset(attrs: dict[str, Any], arrays: dict[str, StoredArray]) -> xr.Datase
 
     variables = {}
     for name, array in arrays.items():
-        lazy = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(indexing.LazilyIndexedArray(array)))
+        lazy: Any = indexing.LazilyIndexedArray(array)
+        lazy = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(lazy))  # type: ignore[no-untyped-call]  # xarray's
         variables[name] = xr.Variable(array.spec.dims, lazy, array.spec.attrs)
     return xr.decode_cf(xr.Dataset(variables, attrs=attrs), decode_timedelta=True)
 

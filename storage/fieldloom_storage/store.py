@@ -197,11 +197,14 @@ class Store:
         ArtifactNotFound, CorruptArtifact
         """
         try:
-            return canonical.unseal((self._object(digest) / "manifest.json").read_bytes())
+            manifest = canonical.unseal((self._object(digest) / "manifest.json").read_bytes())
         except FileNotFoundError:
             raise ArtifactNotFound(f"artifact {digest} is not in {self.root}") from None
         except ValueError as error:
             raise CorruptArtifact(f"artifact {digest}: manifest.json is damaged: {error}") from error
+        if manifest["format"] > FORMAT:
+            raise CorruptArtifact(f"artifact {digest} was written by a newer version; upgrade fieldloom")
+        return manifest
 
     def artifact(self, digest: str) -> Artifact:
         """Describe an artifact without opening it."""

@@ -41,8 +41,9 @@ class ArrayWriter:
         Length of the first axis where it is known beforehand.
     """
 
-    def __init__(self, folder: Path, encoding: Encoding, row_shape: tuple[int, ...], rows: int | None,
-                 profile: Profile) -> None:  # fmt: skip
+    def __init__(
+        self, folder: Path, encoding: Encoding, row_shape: tuple[int, ...], rows: int | None, profile: Profile
+    ) -> None:
         self._folder, self._encoding, self._profile = folder, encoding, profile
         self._row_shape = row_shape
         guess = rows if rows is not None else 2**62
@@ -193,12 +194,23 @@ def content_digest(content: dict[str, Any]) -> str:
 
 def array_content(spec: ArraySpec, values_digest: str) -> dict[str, Any]:
     """Describe one array for :func:`content_digest`."""
-    return {"dims": list(spec.dims), "dtype": spec.data_type, "shape": list(spec.shape), "attrs": spec.attrs,
-            "values": values_digest}  # fmt: skip
+    return {
+        "dims": list(spec.dims),
+        "dtype": spec.data_type,
+        "shape": list(spec.shape),
+        "attrs": spec.attrs,
+        "values": values_digest,
+    }
 
 
-def _write_arrays(root: Path, group: str, dataset: xr.Dataset, profile: Profile,
-                  documents: dict[str, dict[str, Any]], chunks: dict[str, list[int]]) -> dict[str, Any]:  # fmt: skip
+def _write_arrays(
+    root: Path,
+    group: str,
+    dataset: xr.Dataset,
+    profile: Profile,
+    documents: dict[str, dict[str, Any]],
+    chunks: dict[str, list[int]],
+) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     for name in sorted(map(str, dataset.variables)):
         variable = dataset.variables[name]
@@ -225,14 +237,18 @@ def _blocks(variable: xr.Variable, rows: int) -> Iterator[np.ndarray[Any, Any]]:
         yield variable[start : start + rows].to_numpy()
 
 
-def _write_stream(root: Path, stream: Stream, profile: Profile, documents: dict[str, dict[str, Any]],
-                  chunks: dict[str, list[int]]) -> dict[str, Any]:  # fmt: skip
+def _write_stream(
+    root: Path, stream: Stream, profile: Profile, documents: dict[str, dict[str, Any]], chunks: dict[str, list[int]]
+) -> dict[str, Any]:
     writers: dict[str, ArrayWriter] = {}
     first: xr.Dataset | None = None
     for block in stream.blocks:
         if first is None:
-            writers = {name: _growing(root, name, block, stream.dim, profile)
-                       for name in map(str, block.variables) if stream.dim in block.variables[name].dims}  # fmt: skip
+            writers = {
+                name: _growing(root, name, block, stream.dim, profile)
+                for name in map(str, block.variables)
+                if stream.dim in block.variables[name].dims
+            }
             first = block.drop_vars(list(writers)).load()
             coordinates = [name for name in writers if name in block.coords and block[name].dims != (name,)]
         if missing := [name for name in writers if name not in block.variables]:
@@ -257,15 +273,21 @@ def _growing(root: Path, name: str, block: xr.Dataset, dim: str, profile: Profil
     return ArrayWriter(root / name, encoding_of(name, variable, profile), variable.shape[1:], None, profile)
 
 
-def _close(path: str, writer: ArrayWriter, spec: ArraySpec, documents: dict[str, dict[str, Any]],
-           chunks: dict[str, list[int]]) -> dict[str, Any]:  # fmt: skip
+def _close(
+    path: str, writer: ArrayWriter, spec: ArraySpec, documents: dict[str, dict[str, Any]], chunks: dict[str, list[int]]
+) -> dict[str, Any]:
     documents[path] = writer.metadata(spec)
     chunks.update({f"{path}/{name}": entry for name, entry in writer.chunks.items()})
     return array_content(spec, writer.values_digest)
 
 
-def _group(path: str, dataset: xr.Dataset, arrays: dict[str, Any], documents: dict[str, dict[str, Any]],
-           coordinates: Iterable[str] = ()) -> dict[str, Any]:  # fmt: skip
+def _group(
+    path: str,
+    dataset: xr.Dataset,
+    arrays: dict[str, Any],
+    documents: dict[str, dict[str, Any]],
+    coordinates: Iterable[str] = (),
+) -> dict[str, Any]:
     attrs = root_attributes(dataset, coordinates)
     documents[path] = {"zarr_format": 3, "node_type": "group", "attributes": attrs}
     return {"attrs": attrs, "arrays": arrays}
@@ -287,7 +309,7 @@ def _write_documents(root: Path, documents: dict[str, dict[str, Any]]) -> dict[s
 
 def _nbytes(array: dict[str, Any]) -> int:
     itemsize = layout.STRING_BYTES if array["dtype"] == layout.STRING else np.dtype(array["dtype"]).itemsize
-    return math.prod(array["shape"]) * itemsize
+    return int(math.prod(array["shape"]) * itemsize)
 
 
 def _padded(block: np.ndarray[Any, Any], chunk: tuple[int, ...], fill: Any) -> np.ndarray[Any, Any]:

@@ -50,9 +50,11 @@ def main(argv: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Build the parser; the docs render it, too."""
     root = argparse.ArgumentParser(
-        prog="fieldloom", description="Run scientific workflows from YAML flow specs.", epilog=EXIT_CODES,
+        prog="fieldloom",
+        description="Run scientific workflows from YAML flow specs.",
+        epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     root.add_argument("--version", action="version", version=_version())
     commands = root.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -81,7 +83,9 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("name", nargs="?", help="an instance or instance.port: print its dataset")
     _store_argument(show)
     _json_argument(show)
-    opened = _command(commands, "open", "runs:open_", "write the files of an instance to a folder, or print its Zarr path")
+    opened = _command(
+        commands, "open", "runs:open_", "write the files of an instance to a folder, or print its Zarr path"
+    )
     _run_arguments(opened)
     opened.add_argument("name", help="an instance, or instance.port")
     opened.add_argument("--to", metavar="DIR", help="where to write its files (pictures, meshes)")
@@ -100,7 +104,9 @@ def parser() -> argparse.ArgumentParser:
 
     verify = _command(commands, "verify", "stores:verify", "check every stored byte; names what is damaged")
     verify.add_argument("digest", nargs="*", help="artifacts to check (default: all)")
-    verify.add_argument("--repair", action="store_true", help="remove what is damaged, so that the next run makes it again")
+    verify.add_argument(
+        "--repair", action="store_true", help="remove what is damaged, so that the next run makes it again"
+    )
     _store_argument(verify)
     _json_argument(verify)
     gc = _command(commands, "gc", "stores:gc", "remove artifacts that no kept run needs")
@@ -126,8 +132,9 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, function: str,
-             text: str) -> argparse.ArgumentParser:  # fmt: skip
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, function: str, text: str
+) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(command=function)
     return command
@@ -135,8 +142,13 @@ def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name
 
 def _spec_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("spec", help="the flow spec, a YAML file")
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                         help="override a param (a.b=3) or a place in the spec (stages.wake.with.duration=8)")  # fmt: skip
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="override a param (a.b=3) or a place in the spec (stages.wake.with.duration=8)",
+    )
     _store_argument(command)
     _plugin_arguments(command)
 

@@ -6,11 +6,17 @@ import sys
 import threading
 from typing import Any
 
-from ..events import InstanceEvent
 from .. import printing
+from ..events import InstanceEvent
 
-_MARKS = {"done": "done", "cached": "reused", "failed": "FAILED", "skipped": "skipped", "retry": "retrying",
-          "cancelled": "stopped"}  # fmt: skip
+_MARKS = {
+    "done": "done",
+    "cached": "reused",
+    "failed": "FAILED",
+    "skipped": "skipped",
+    "retry": "retrying",
+    "cancelled": "stopped",
+}
 
 
 class Display:
@@ -46,14 +52,20 @@ class Display:
             self._tasks[event.name] = progress.add_task(event.name, total=None)
         elif event.kind == "progress" and event.name in self._tasks:
             data = event.data
-            progress.update(self._tasks[event.name], completed=data["done"], total=data["total"],
-                            description=f"{event.name} [dim]{data['message']}")  # fmt: skip
+            progress.update(
+                self._tasks[event.name],
+                completed=data["done"],
+                total=data["total"],
+                description=f"{event.name} [dim]{data['message']}",
+            )
         elif event.kind in _MARKS:
             if (bar := self._tasks.pop(event.name, None)) is not None:
                 progress.remove_task(bar)
             progress.console.print(_sentence(event), highlight=False, markup=False)
         elif event.kind == "log" and event.data.get("level") in ("warning", "error"):
-            progress.console.print(f"{event.name}: {event.data['message'].splitlines()[-1]}", highlight=False, markup=False)
+            progress.console.print(
+                f"{event.name}: {event.data['message'].splitlines()[-1]}", highlight=False, markup=False
+            )
 
     def _started(self) -> Any:
         if self._progress is None:

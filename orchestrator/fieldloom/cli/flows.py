@@ -9,12 +9,12 @@ from typing import Any
 
 from fieldloom_storage import Profile, Store
 
+from .. import printing
 from ..api import Run, default_store
 from ..errors import Cancelled, SpecError, StageFailed
 from ..plan import Item, Plan, make_plan
 from ..registry import Registry
 from ..spec import Spec, load, parse_overrides
-from .. import printing
 
 
 def registry(arguments: Namespace) -> Registry:
@@ -35,9 +35,15 @@ def run(arguments: Namespace) -> int:
     failure: Exception | None = None
     with display:
         finished = run_flow(
-            arguments.spec, set=parse_overrides(arguments.set), store=arguments.store, workers=arguments.workers,
-            profile=Profile(arguments.profile), registry=registry(arguments), listeners=[display.event], check=False,
-        )  # fmt: skip
+            arguments.spec,
+            set=parse_overrides(arguments.set),
+            store=arguments.store,
+            workers=arguments.workers,
+            profile=Profile(arguments.profile),
+            registry=registry(arguments),
+            listeners=[display.event],
+            check=False,
+        )
     if arguments.json:
         printing.as_json(_run_document(finished))
     else:
@@ -80,16 +86,24 @@ def _failures(run: Run) -> str:
             lines.append(f"{step['place']}: stage {name} ({row['stage']}) failed: {row['info'].get('error', '')}")
     skipped = [name for name, row in run.instances.items() if row["status"] == "skipped"]
     if skipped:
-        lines.append(f"skipped, because they need one that failed: {', '.join(skipped[:6])}"
-                     + (f" and {len(skipped) - 6} more" if len(skipped) > 6 else ""))  # fmt: skip
+        lines.append(
+            f"skipped, because they need one that failed: {', '.join(skipped[:6])}"
+            + (f" and {len(skipped) - 6} more" if len(skipped) > 6 else "")
+        )
     return "\n".join([*lines, f"`fieldloom log {run.id}` has the traceback; the same command tries again what failed"])
 
 
 def _run_document(run: Run) -> dict[str, Any]:
     keys = ("name", "stage", "status", "seconds", "stored", "key", "outputs")
     rows = [{key: row[key] for key in keys} for row in run.instances.values()]
-    return {"run": run.id, "flow": run.flow, "status": run.status, "seconds": run.seconds,
-            "folder": str(run.folder), "instances": rows}  # fmt: skip
+    return {
+        "run": run.id,
+        "flow": run.flow,
+        "status": run.status,
+        "seconds": run.seconds,
+        "folder": str(run.folder),
+        "instances": rows,
+    }
 
 
 def plan(arguments: Namespace) -> int:
@@ -109,8 +123,16 @@ def _print_plan(made: Plan, has_store: bool) -> None:
     rows = []
     for item in shown:
         why = "; ".join(item.why) or ("" if item.status == "cached" else "never run before")
-        rows.append((item.instance.name, item.instance.stage_id, item.status, printing.seconds(item.seconds),
-                     printing.size(item.stored), why))  # fmt: skip
+        rows.append(
+            (
+                item.instance.name,
+                item.instance.stage_id,
+                item.status,
+                printing.seconds(item.seconds),
+                printing.size(item.stored),
+                why,
+            )
+        )
     printing.table(rows, ("instance", "stage", "status", "time", "size", "why"))
     counts = made.counts()
     known = [item for item in made.missing if item.seconds is not None]
@@ -127,8 +149,16 @@ def _print_plan(made: Plan, has_store: bool) -> None:
 
 
 def _item_document(item: Item) -> dict[str, Any]:
-    return {"name": item.instance.name, "stage": item.instance.stage_id, "status": item.status, "why": item.why,
-            "key": item.key, "seconds": item.seconds, "stored": item.stored, "outputs": item.outputs}  # fmt: skip
+    return {
+        "name": item.instance.name,
+        "stage": item.instance.stage_id,
+        "status": item.status,
+        "why": item.why,
+        "key": item.key,
+        "seconds": item.seconds,
+        "stored": item.stored,
+        "outputs": item.outputs,
+    }
 
 
 def validate(arguments: Namespace) -> int:
@@ -141,8 +171,18 @@ def validate(arguments: Namespace) -> int:
     except SpecError as error:
         if not arguments.json:
             raise
-        printing.as_json([{"file": p.place.file, "line": p.place.line, "column": p.place.column, "message": p.message,
-                         "hint": p.hint} for p in error.problems])  # fmt: skip
+        printing.as_json(
+            [
+                {
+                    "file": p.place.file,
+                    "line": p.place.line,
+                    "column": p.place.column,
+                    "message": p.message,
+                    "hint": p.hint,
+                }
+                for p in error.problems
+            ]
+        )
         return error.exit_code
     if arguments.json:
         printing.as_json([])

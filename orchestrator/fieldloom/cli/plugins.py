@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from ..registry import Registry
 from .. import printing
+from ..registry import Registry
 
 
 def plugins(arguments: Namespace) -> int:
@@ -15,11 +15,26 @@ def plugins(arguments: Namespace) -> int:
     rows = []
     for plugin in registry.plugins:
         count = sum(stage.startswith(f"{plugin.name}.") for stage in registry.stages)
-        rows.append((plugin.name, f"{plugin.distribution} {plugin.version}",
-                     f"set aside: {plugin.problem}" if plugin.problem else f"{count} stages"))  # fmt: skip
+        rows.append(
+            (
+                plugin.name,
+                f"{plugin.distribution} {plugin.version}",
+                f"set aside: {plugin.problem}" if plugin.problem else f"{count} stages",
+            )
+        )
     if arguments.json:
-        printing.as_json([{"name": p.name, "distribution": p.distribution, "version": p.version, "module": p.module,
-                         "problem": p.problem} for p in registry.plugins])  # fmt: skip
+        printing.as_json(
+            [
+                {
+                    "name": p.name,
+                    "distribution": p.distribution,
+                    "version": p.version,
+                    "module": p.module,
+                    "problem": p.problem,
+                }
+                for p in registry.plugins
+            ]
+        )
     elif not rows:
         printing.line("no plugins are installed; a plugin is a distribution with entry points in the group 'fieldloom'")
     else:

@@ -9,9 +9,9 @@ from typing import Any
 
 from fieldloom_storage import Store
 
+from .. import printing
 from ..api import Run, default_store, find_run
 from ..errors import UsageError, did_you_mean
-from .. import printing
 
 
 def _store(arguments: Namespace) -> Store:
@@ -28,8 +28,17 @@ def show(arguments: Namespace) -> int:
         printing.line(str(run[arguments.name]))
         printing.line(f"\nZarr: {run.artifact(arguments.name).path}")
     elif arguments.json:
-        printing.as_json({"id": run.id, "flow": run.flow, "status": run.status, "started": run.started,
-                        "seconds": run.seconds, "info": run.info, "instances": list(run.instances.values())})  # fmt: skip
+        printing.as_json(
+            {
+                "id": run.id,
+                "flow": run.flow,
+                "status": run.status,
+                "started": run.started,
+                "seconds": run.seconds,
+                "info": run.info,
+                "instances": list(run.instances.values()),
+            }
+        )
     else:
         _show_run(run)
     return 0
@@ -40,19 +49,39 @@ def _show_runs(store: Store, as_json: bool) -> int:
     if as_json:
         printing.as_json([{k: row[k] for k in ("id", "flow", "status", "started", "finished")} for row in rows])
         return 0
-    printing.table([(row["id"], row["flow"], row["status"], printing.moment(row["started"]),
-                   printing.seconds(row["finished"] - row["started"]) if row["finished"] else "") for row in rows],
-                 ("run", "flow", "status", "started", "time"))  # fmt: skip
+    printing.table(
+        [
+            (
+                row["id"],
+                row["flow"],
+                row["status"],
+                printing.moment(row["started"]),
+                printing.seconds(row["finished"] - row["started"]) if row["finished"] else "",
+            )
+            for row in rows
+        ],
+        ("run", "flow", "status", "started", "time"),
+    )
     return 0
 
 
 def _show_run(run: Run) -> None:
-    printing.line(f"{run.id}: {run.flow}, {run.status}, started {printing.moment(run.started)}, {printing.seconds(run.seconds)}")
+    printing.line(
+        f"{run.id}: {run.flow}, {run.status}, started {printing.moment(run.started)}, {printing.seconds(run.seconds)}"
+    )
     rows = []
     for name, row in run.instances.items():
         outputs = ", ".join(f"{port} {digest[:12]}" for port, digest in row["outputs"].items())
-        rows.append((name, row["stage"], row["status"], printing.seconds(row["seconds"]), printing.size(row["stored"]),
-                     outputs or row["info"].get("error", row["info"].get("reason", ""))))  # fmt: skip
+        rows.append(
+            (
+                name,
+                row["stage"],
+                row["status"],
+                printing.seconds(row["seconds"]),
+                printing.size(row["stored"]),
+                outputs or row["info"].get("error", row["info"].get("reason", "")),
+            )
+        )
     printing.table(rows, ("instance", "stage", "status", "time", "size", "outputs"))
 
 
@@ -66,7 +95,9 @@ def open_(arguments: Namespace) -> int:
         return 0
     instance = arguments.name if arguments.name in run.instances else arguments.name.rpartition(".")[0]
     if instance not in run.instances:
-        raise UsageError(f"run {run.id} has no instance {arguments.name!r}; {did_you_mean(arguments.name, run.instances)}")
+        raise UsageError(
+            f"run {run.id} has no instance {arguments.name!r}; {did_you_mean(arguments.name, run.instances)}"
+        )
     for path in export(run, instance, Path(arguments.to)):
         printing.line(str(path))
     return 0
@@ -107,7 +138,9 @@ def _print_differences(rows: list[dict[str, Any]]) -> None:
     if not rows:
         printing.line("  no difference")
         return
-    printing.table([(f"  {row['name']}", str(row["before"]), str(row["after"])) for row in rows], ("  name", "before", "after"))
+    printing.table(
+        [(f"  {row['name']}", str(row["before"]), str(row["after"])) for row in rows], ("  name", "before", "after")
+    )
 
 
 def report(arguments: Namespace) -> int:

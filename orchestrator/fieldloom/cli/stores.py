@@ -8,10 +8,10 @@ from dataclasses import asdict
 
 from fieldloom_storage import Store
 
+from .. import printing
 from ..api import default_store
 from ..errors import UsageError
 from ..spec.model import _seconds
-from .. import printing
 
 
 def verify(arguments: Namespace) -> int:
@@ -27,11 +27,15 @@ def verify(arguments: Namespace) -> int:
         printing.as_json([asdict(problem) for problem in problems])
     elif not problems:
         usage = store.usage()
-        printing.line(f"{usage['artifacts']} artifacts, {printing.size(usage['stored'])}: every byte is as it was written")
+        printing.line(
+            f"{usage['artifacts']} artifacts, {printing.size(usage['stored'])}: every byte is as it was written"
+        )
     else:
         for problem in problems:
             printing.line(str(problem))
-        printing.line("removed; the next run makes them again" if arguments.repair else "`fieldloom verify --repair` removes them")
+        printing.line(
+            "removed; the next run makes them again" if arguments.repair else "`fieldloom verify --repair` removes them"
+        )
     return 1 if problems else 0
 
 
@@ -51,9 +55,11 @@ def gc(arguments: Namespace) -> int:
     would = "would remove" if arguments.dry_run else "removed"
     printing.line(f"{would} {len(forgotten)} runs and {len(found.artifacts)} artifacts ({printing.size(found.stored)})")
     usage = store.usage()
-    printing.line(f"the store holds {usage['artifacts']} artifacts: {printing.size(usage['stored'])} stored, "
-                f"{printing.size(usage['nbytes'])} of arrays; runs {printing.size(usage['runs'])}, "
-                f"checkpoints {printing.size(usage['checkpoints'])}")  # fmt: skip
+    printing.line(
+        f"the store holds {usage['artifacts']} artifacts: {printing.size(usage['stored'])} stored, "
+        f"{printing.size(usage['nbytes'])} of arrays; runs {printing.size(usage['runs'])}, "
+        f"checkpoints {printing.size(usage['checkpoints'])}"
+    )
     return 0
 
 

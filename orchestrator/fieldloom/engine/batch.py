@@ -90,13 +90,23 @@ def _job(session: Session, work: Work) -> Job:
     instance, resources = work.instance, work.resources
     profile = session.store.profile
     return Job(
-        name=instance.name, stage_id=instance.stage_id, target=session.registry.target(instance.stage_id),
-        params=instance.params.model_dump(mode="json"), seed=instance.seed, key=work.key, inputs=work.inputs,
-        many=sorted(instance.many), store=str(session.store.root),
-        profile={"name": profile.name, "keepbits": profile.keepbits}, durable=session.store.durable,
-        threads=resources.cpus, gpu=resources.gpu != "no", memory=resources.memory,
-        timeout=session.spec.flow.stages[instance.step].timeout, isolate=resources.isolate,
-    )  # fmt: skip
+        name=instance.name,
+        stage_id=instance.stage_id,
+        target=session.registry.target(instance.stage_id),
+        params=instance.params.model_dump(mode="json"),
+        seed=instance.seed,
+        key=work.key,
+        inputs=work.inputs,
+        many=sorted(instance.many),
+        store=str(session.store.root),
+        profile={"name": profile.name, "keepbits": profile.keepbits},
+        durable=session.store.durable,
+        threads=resources.cpus,
+        gpu=resources.gpu != "no",
+        memory=resources.memory,
+        timeout=session.spec.flow.stages[instance.step].timeout,
+        isolate=resources.isolate,
+    )
 
 
 def _emitter(session: Session, work: Work) -> Emit:

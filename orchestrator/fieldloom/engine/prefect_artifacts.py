@@ -17,10 +17,11 @@ _PICTURE_BYTES = 300_000  # larger ones stay in the report
 def publish(session: Session, status: str) -> None:
     """Create the artifacts of the current flow run."""
     run = Run(session.store, session.id)
-    create_table_artifact(table=[_row(row) for row in run.instances.values()], key="stages",
-                          description=f"Run {run.id}: {status}")  # fmt: skip
+    create_table_artifact(
+        table=[_row(row) for row in run.instances.values()], key="stages", description=f"Run {run.id}: {status}"
+    )
     create_link_artifact(link=(run.folder / "report.html").as_uri(), link_text="Report", key="report")
-    shown = []
+    shown: list[str] = []
     for picture in pictures(run):
         if len(shown) < _PICTURES and len(picture.data) <= _PICTURE_BYTES:
             uri = f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
@@ -31,7 +32,10 @@ def publish(session: Session, status: str) -> None:
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        "instance": row["name"], "stage": row["stage"], "status": row["status"],
-        "seconds": round(row["seconds"], 3) if row["seconds"] else "", "bytes": row["stored"] or "",
+        "instance": row["name"],
+        "stage": row["stage"],
+        "status": row["status"],
+        "seconds": round(row["seconds"], 3) if row["seconds"] else "",
+        "bytes": row["stored"] or "",
         "outputs": ", ".join(f"{port}: {digest[:10]}" for port, digest in row["outputs"].items()),
-    }  # fmt: skip
+    }

@@ -22,13 +22,14 @@ import prefect.settings as prefect_settings
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.events.worker import EventsWorker
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from prefect.settings import temporary_settings
 from prefect.states import Cancelled as PrefectCancelled
-from prefect.states import Completed, Crashed, Failed, State
+from prefect.states import Completed, Crashed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from ..api import Session, begin, end, stopping_on_signals
@@ -128,10 +129,15 @@ def _drive(session: Session, context: FlowRunContext) -> State[Any]:
         step = session.spec.flow.stages[batch.step]
         names = [work.instance.name for work in batch.works]
         upstream = {id(f): f for name in batch.upstream if (f := futures.get(name)) is not None}
-        future = execute.with_options(
-            name=step.uses, task_run_name=batch.name, tags=[batch.step], retries=step.retries,
-            retry_delay_seconds=step.retry_delay, retry_condition_fn=lambda *_: not session.stop.is_set(),
-        ).submit(session.id, batch.number, names[:8], wait_for=list(upstream.values()))  # fmt: skip
+        named: Any = execute.with_options(
+            name=step.uses,
+            task_run_name=batch.name,
+            tags=[batch.step],
+            retries=step.retries,
+            retry_delay_seconds=step.retry_delay,
+            retry_condition_fn=lambda *_: not session.stop.is_set(),
+        )
+        future = named.submit(session.id, batch.number, names[:8], wait_for=list(upstream.values()))
 
         def ended(future: PrefectFuture[Any]) -> None:
             _BATCHES.pop((session.id, batch.number), None)
@@ -214,12 +220,12 @@ class _NotPrefect(logging.Filter):
 
 
 def _quiet_console() -> None:
-    loggers = [logging.getLogger(), *(x for x in logging.Logger.manager.loggerDict.values() if isinstance(x, logging.Logger))]
-    for logger in loggers:
-        for handler in logger.handlers:
-            if isinstance(handler, PrefectConsoleHandler) or type(handler).__name__ == "_SafeStreamHandler":
-                if not any(isinstance(f, _NotPrefect) for f in handler.filters):
-                    handler.addFilter(_NotPrefect())
+    found = logging.Logger.manager.loggerDict.values()
+    loggers = [logging.getLogger(), *(logger for logger in found if isinstance(logger, logging.Logger))]
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        is_prefects = isinstance(handler, PrefectConsoleHandler) or type(handler).__name__ == "_SafeStreamHandler"
+        if is_prefects and not any(isinstance(f, _NotPrefect) for f in handler.filters):
+            handler.addFilter(_NotPrefect())
 
 
 __all__ = ["run_in_prefect", "run_spec"]

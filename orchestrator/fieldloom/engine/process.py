@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -52,13 +53,20 @@ def perform_in_child(job: Job, emit: Emit, stopped: Callable[[], bool]) -> dict[
 def _start(job: Job) -> subprocess.Popen[bytes]:
     threads = str(job.threads)
     environment = {
-        **os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads,
+        **os.environ,
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
         "OMP_WAIT_POLICY": "passive",
-    }  # fmt: skip
+    }
     process = subprocess.Popen(
-        [sys.executable, "-m", "fieldloom.engine.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, env=environment, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "fieldloom.engine.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
     assert process.stdin is not None
     order = {"parent": os.getpid(), "path": sys.path, "job": job.to_json()}
     try:
@@ -69,8 +77,9 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
     return process
 
 
-def _attend(process: subprocess.Popen[bytes], emit: Emit, stopped: Callable[[], bool], deadline: float | None
-            ) -> tuple[tuple[str, dict[str, Any]] | None, str | None]:  # fmt: skip
+def _attend(
+    process: subprocess.Popen[bytes], emit: Emit, stopped: Callable[[], bool], deadline: float | None
+) -> tuple[tuple[str, dict[str, Any]] | None, str | None]:
     """Pass events on until the child closes its output; return its result and why it was told to stop."""
     result: tuple[str, dict[str, Any]] | None = None
     why: str | None = None
@@ -100,23 +109,21 @@ def _attend(process: subprocess.Popen[bytes], emit: Emit, stopped: Callable[[], 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End what is left of the child and of what it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
 
 
 def _death(code: int | None, job: Job) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
-        hint = {"SIGKILL": "; the machine may have run out of memory", "SIGSEGV": "; compiled code crashed"}.get(name, "")
+        hint = {"SIGKILL": "; the machine may have run out of memory", "SIGSEGV": "; compiled code crashed"}.get(
+            name, ""
+        )
         return f"its process was ended by {name}{hint}"
     cap = f"; its memory cap is {job.memory:,} bytes" if job.memory else ""
     return f"its process ended with exit code {code} and no result{cap}; the log has what it printed"

@@ -79,8 +79,14 @@ class Scheduler:
         Whether to start nothing more.
     """
 
-    def __init__(self, plan: Plan, submit: Submit, limits: Limits, observe: Callable[[InstanceEvent, Work | None], None],
-                 stopped: Callable[[], bool]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        plan: Plan,
+        submit: Submit,
+        limits: Limits,
+        observe: Callable[[InstanceEvent, Work | None], None],
+        stopped: Callable[[], bool],
+    ) -> None:
         self._planner: Planner = plan.planner
         self._submit, self._limits, self._observe, self._stopped = submit, limits, observe, stopped
         self.outputs: dict[str, Outputs] = {i.instance.name: i.outputs for i in plan.items if i.status == "cached"}
@@ -134,8 +140,10 @@ class Scheduler:
                 waiting += self._release(name)
                 continue
             components = self._planner.components(instance, self.outputs)
-            inputs = {port: [(dict(c), d) for c, d in items]
-                      for port, items in self._planner.inputs(instance, self.outputs).items()}  # fmt: skip
+            inputs = {
+                port: [(dict(c), d) for c, d in items]
+                for port, items in self._planner.inputs(instance, self.outputs).items()
+            }
             work = Work(instance, components, components.key, inputs, self._planner.resources(instance))
             record = self._planner.lookup(work.key, touch=True)
             if record is not None:
@@ -195,7 +203,10 @@ class Scheduler:
             if name in batch.results:
                 self.outputs[name] = batch.results[name]["outputs"]
             else:
-                self.failed[name] = batch.errors.get(name, "it was not run")
+                self.failed[name] = batch.errors.get(name, "its task ended before it ran")
+                if name not in batch.errors:  # the engine failed, not the stage: nobody has recorded it
+                    event = InstanceEvent("failed", name, work.instance.stage_id, {"error": self.failed[name]})
+                    self._observe(event, work)
             freed += self._release(name)
         self._resolve(freed)
 

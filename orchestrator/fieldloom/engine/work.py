@@ -100,7 +100,9 @@ def perform(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool]) -> 
         raise
     except MemoryError as error:
         cap = f" of {job.memory / 2**20:,.0f} MiB" if job.memory else ""
-        raise StageFailed(f"it needs more memory than its cap{cap}; raise resources.memory, or stream the data") from error
+        raise StageFailed(
+            f"it needs more memory than its cap{cap}; raise resources.memory, or stream the data"
+        ) from error
     except PortError as error:
         raise StageFailed(str(error)) from error
     except Exception as error:
@@ -113,10 +115,13 @@ def perform(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool]) -> 
     store.clear_checkpoints(job.key)
     artifacts = [store.artifact(digest) for digest in outputs.values()]
     return {
-        "outputs": outputs, "seconds": time.perf_counter() - started, "cpu_seconds": time.thread_time() - cpu,
+        "outputs": outputs,
+        "seconds": time.perf_counter() - started,
+        "cpu_seconds": time.thread_time() - cpu,
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "nbytes": sum(a.nbytes for a in artifacts), "stored": sum(a.stored for a in artifacts),
-    }  # fmt: skip
+        "nbytes": sum(a.nbytes for a in artifacts),
+        "stored": sum(a.stored for a in artifacts),
+    }
 
 
 def _compute(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool], scratch: Path) -> dict[str, str]:
@@ -124,11 +129,16 @@ def _compute(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool], sc
     params = validate_model(stage.Params, job.params)
     inputs = _open_inputs(job, store, stage.input_ports(params))
     context = Context(
-        name=job.name, seed=job.seed, scratch=scratch, threads=job.threads, gpu=job.gpu,
-        checkpoints=_StoredCheckpoints(store, job.key), log=_logger(job, emit),
+        name=job.name,
+        seed=job.seed,
+        scratch=scratch,
+        threads=job.threads,
+        gpu=job.gpu,
+        checkpoints=_StoredCheckpoints(store, job.key),
+        log=_logger(job, emit),
         report=lambda done, total, message: emit("progress", {"done": done, "total": total, "message": message}),
         stopped=stopped,
-    )  # fmt: skip
+    )
     produced = stage().run(context, params, **inputs)
     digests = {}
     for port, data in _matched(stage, produced):
@@ -156,8 +166,12 @@ def _open_inputs(job: Job, store: Store, wanted: Mapping[str, Port]) -> dict[str
             return data
 
         if port in job.many:
-            opened[port] = Collection({_label(coords, i): (coords, lambda d=digest, load=load: load(d))  # type: ignore[misc]  # defaults bind the loop's values
-                                       for i, (coords, digest) in enumerate(items)})  # fmt: skip
+            opened[port] = Collection(
+                {
+                    _label(coords, i): (coords, lambda d=digest, load=load: load(d))  # type: ignore[misc]  # defaults bind the loop's values
+                    for i, (coords, digest) in enumerate(items)
+                }
+            )
         else:
             opened[port] = load(items[0][1])
     return opened

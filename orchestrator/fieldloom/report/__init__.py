@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import printing
 from ..api import Run
 from ..events import RunEvent
 from ..files import File, files_of
 from ..graph import graph_of_run, svg
 from ..registry import Registry
-from .. import printing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,7 +23,7 @@ _ROWS, _COLUMNS = 60, 10  # of a table that is shown whole
 
 
 def write_report(run: Run, registry: Registry, path: Path | None = None) -> Path:
-    """Write ``report.html`` and ``files/`` into the run's folder (or the report to ``path``); return the report's path."""
+    """Write ``files/`` and ``report.html`` into the run's folder (or the report to ``path``); return its path."""
     pictures: list[dict[str, str]] = []
     tables: list[dict[str, Any]] = []
     others: list[dict[str, str]] = []
@@ -46,7 +46,12 @@ def _folder_name(instance: str) -> str:
 
 
 def _shown_file(file: File, path: Path) -> dict[str, str]:
-    shown = {"instance": file.instance, "caption": file.caption, "path": str(path), "size": printing.size(len(file.data))}
+    shown = {
+        "instance": file.instance,
+        "caption": file.caption,
+        "path": str(path),
+        "size": printing.size(len(file.data)),
+    }
     if file.is_picture:
         shown["uri"] = f"data:{file.media_type};base64,{base64.b64encode(file.data).decode()}"
     return shown
@@ -57,8 +62,10 @@ def _few_files(files: list[dict[str, str]]) -> list[dict[str, str]]:
     groups: dict[str, list[dict[str, str]]] = {}
     for file in files:
         groups.setdefault(str(Path(file["path"]).parent), []).append(file)
-    return [{"folder": folder, "count": str(len(group)), "first": Path(group[0]["path"]).name}
-            for folder, group in groups.items()]  # fmt: skip
+    return [
+        {"folder": folder, "count": str(len(group)), "first": Path(group[0]["path"]).name}
+        for folder, group in groups.items()
+    ]
 
 
 def _tables(run: Run, instance: str, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -76,7 +83,9 @@ def _tables(run: Run, instance: str, row: dict[str, Any]) -> Iterator[dict[str, 
 
 
 def _table(data: xr.Dataset, columns: list[Any]) -> dict[str, Any]:
-    header = [f"{name} [{unit}]" if (unit := data[name].attrs.get("units", "1")) != "1" else str(name) for name in columns]
+    header = [
+        f"{name} [{unit}]" if (unit := data[name].attrs.get("units", "1")) != "1" else str(name) for name in columns
+    ]
     rows = zip(*([_cell(value) for value in data[name].values] for name in columns), strict=True)
     return {"header": header, "rows": list(rows), "about": data.attrs.get("title", "")}
 
@@ -94,24 +103,39 @@ def _render(run: Run, registry: Registry, **parts: Any) -> str:
     for found in registry.hook.report_sections(run=event):
         sections |= found or {}
     rows = [_stage_row(row) for row in run.instances.values()]
-    counts = {status: sum(row["status"] == status for row in rows) for status in dict.fromkeys(r["status"] for r in rows)}
+    counts = {
+        status: sum(row["status"] == status for row in rows) for status in dict.fromkeys(r["status"] for r in rows)
+    }
     return environment.get_template("report.html").render(
-        run=run, info=run.info, started=printing.moment(run.started), seconds=printing.seconds(run.seconds),
-        rows=rows, counts=counts, graph=svg(graph_of_run(run.instances)), sections=sections,
-        params=json.dumps(run.info["params"], indent=2), command=_command(run),
-        total=printing.seconds(sum(row["seconds"] or 0 for row in run.instances.values())), **parts,
-    )  # fmt: skip
+        run=run,
+        info=run.info,
+        started=printing.moment(run.started),
+        seconds=printing.seconds(run.seconds),
+        rows=rows,
+        counts=counts,
+        graph=svg(graph_of_run(run.instances)),
+        sections=sections,
+        params=json.dumps(run.info["params"], indent=2),
+        command=_command(run),
+        total=printing.seconds(sum(row["seconds"] or 0 for row in run.instances.values())),
+        **parts,
+    )
 
 
 def _stage_row(row: dict[str, Any]) -> dict[str, Any]:
     info = row["info"]
     return {
-        "name": row["name"], "stage": row["stage"], "status": row["status"],
-        "seconds": printing.seconds(row["seconds"]), "cpu": printing.seconds(info.get("cpu_seconds")),
-        "size": printing.size(row["stored"]), "share": row["seconds"] or 0.0,
+        "name": row["name"],
+        "stage": row["stage"],
+        "status": row["status"],
+        "seconds": printing.seconds(row["seconds"]),
+        "cpu": printing.seconds(info.get("cpu_seconds")),
+        "size": printing.size(row["stored"]),
+        "share": row["seconds"] or 0.0,
         "note": info.get("error") or info.get("reason") or "; ".join(info.get("why", [])),
-        "params": json.dumps(info.get("params", {})), "outputs": row["outputs"],
-    }  # fmt: skip
+        "params": json.dumps(info.get("params", {})),
+        "outputs": row["outputs"],
+    }
 
 
 def _command(run: Run) -> str:

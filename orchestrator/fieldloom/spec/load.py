@@ -92,13 +92,16 @@ def parse_overrides(settings: list[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.strip():
-            raise SpecError([Problem(Place("--set", 1, 1), f"{setting!r} is not NAME=VALUE", "e.g. --set reynolds=100")])
+            raise SpecError(
+                [Problem(Place("--set", 1, 1), f"{setting!r} is not NAME=VALUE", "e.g. --set reynolds=100")]
+            )
         overrides[name.strip()] = parse(value, f"--set {name.strip()}").plain()
     return overrides
 
 
-def validation_problems(error: ValidationError, node: Node, model: type[BaseModel],
-                        prefix: tuple[str | int, ...] = ()) -> list[Problem]:  # fmt: skip
+def validation_problems(
+    error: ValidationError, node: Node, model: type[BaseModel], prefix: tuple[str | int, ...] = ()
+) -> list[Problem]:
     """Turn pydantic's errors about the value of ``node`` into problems with places and suggestions."""
     problems = []
     for item in error.errors(include_url=False, include_context=True):
@@ -160,8 +163,11 @@ def validate_model(model: type[BaseModel], data: Any) -> BaseModel:
 
 def _validate(model: type[FlowSpec], node: Node, problems: list[Problem]) -> FlowSpec | None:
     if not isinstance(node.value, dict):
-        problems.append(Problem(node.place, "a flow spec is a mapping with `name:` and `stages:`",
-                                "see docs/spec.md for an example"))  # fmt: skip
+        problems.append(
+            Problem(
+                node.place, "a flow spec is a mapping with `name:` and `stages:`", "see docs/spec.md for an example"
+            )
+        )
         return None
     try:
         flow = validate_model(model, node.plain())
@@ -185,7 +191,9 @@ def _with_includes(file: Path, shown: str, parents: tuple[Path, ...]) -> Node:
             cycle = " -> ".join(p.name for p in (*chain, target))
             raise SpecError([Problem(item.place, f"includes form a cycle: {cycle}")])
         if not target.is_file():
-            raise SpecError([Problem(item.place, f"include {str(item.value)!r}: no file {target.name} in {file.parent}")])
+            raise SpecError(
+                [Problem(item.place, f"include {str(item.value)!r}: no file {target.name} in {file.parent}")]
+            )
         _merge(root, _with_includes(target, str(file.parent / str(item.value)), chain), item.place)
     return root
 
@@ -203,8 +211,13 @@ def _merge(root: Node, other: Node, place: Place) -> None:
             continue
         for key, node in theirs.value.items():
             if section == "stages" and key in ours.value:
-                raise SpecError([Problem(ours.keys[key], f"stage {key!r} is also defined at {theirs.keys[key]}",
-                                         "rename one of them")])  # fmt: skip
+                raise SpecError(
+                    [
+                        Problem(
+                            ours.keys[key], f"stage {key!r} is also defined at {theirs.keys[key]}", "rename one of them"
+                        )
+                    ]
+                )
             if key not in ours.value:
                 ours.value[key], ours.keys[key] = node, theirs.keys[key]
 
@@ -264,7 +277,9 @@ def _names(root: Node, problems: list[Problem]) -> tuple[dict[str, str], dict[st
     for node in env.value if env and isinstance(env.value, list) else ():
         value = os.environ.get(str(node.value))
         if value is None:
-            problems.append(Problem(node.place, f"environment variable {node.value} is not set", f"export {node.value}=..."))
+            problems.append(
+                Problem(node.place, f"environment variable {node.value} is not set", f"export {node.value}=...")
+            )
         else:
             names[f"env.{node.value}"] = Node(value, node.place)
             if value:

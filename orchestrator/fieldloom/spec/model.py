@@ -34,7 +34,9 @@ def _bytes(value: Any) -> Any:
 
 
 def _schema(pattern: str, example: str) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": pattern}], "examples": [example]})
+    return WithJsonSchema(
+        {"anyOf": [{"type": "number"}, {"type": "string", "pattern": pattern}], "examples": [example]}
+    )
 
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0), _schema(r"^[0-9.]+ *(ms|s|m|min|h|d)$", "10m")]
@@ -62,13 +64,17 @@ class StepSpec(_Strict):
         default_factory=dict, description="Fan-out: one instance for each combination of the axes' values."
     )
     with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="Parameters of the stage.")
-    inputs: dict[str, str | list[str]] = Field(default_factory=dict, description=f"Input port to reference. {REFERENCE}")
+    inputs: dict[str, str | list[str]] = Field(
+        default_factory=dict, description=f"Input port to reference. {REFERENCE}"
+    )
     after: list[str] = Field(default_factory=list, description="Steps to wait for without using their outputs.")
     seed: int | str | None = Field(None, description="Seed of this step; the flow's, if not given.")
     retries: int = Field(0, ge=0, le=100, description="How often to try again after a failure.")
     retry_delay: Seconds = Field(1.0, description="Time between tries (a number is seconds).")
     timeout: Seconds | None = Field(None, description="Time after which the stage is stopped, in C code too.")
-    resources: ResourcesSpec = Field(default_factory=lambda: ResourcesSpec(cpus=None, memory=None, gpu=None), description="What an instance may use.")  # fmt: skip
+    resources: ResourcesSpec = Field(
+        default_factory=lambda: ResourcesSpec(cpus=None, memory=None, gpu=None), description="What an instance may use."
+    )
     batch: int | None = Field(None, ge=1, description="Instances grouped into one Prefect task.")
     isolate: bool | None = Field(None, description="Run in a process of its own even without timeout or memory cap.")
 
@@ -80,7 +86,9 @@ class FlowSpec(_Strict):
     name: str = Field(pattern=NAME, description="Name of the flow.")
     description: str = Field("", description="What the flow is for; shown in the report.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of every stage that draws random numbers.")
-    params: dict[str, Any] = Field(default_factory=dict, description="Values for `${name}`; `--set name=value` overrides.")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Values for `${name}`; `--set name=value` overrides."
+    )
     env: list[str] = Field(default_factory=list, description="Environment variables that `${env.NAME}` may read.")
     include: list[str] = Field(default_factory=list, description="Other specs whose params and stages are added.")
     stages: dict[Annotated[str, Field(pattern=NAME)], StepSpec] = Field(min_length=1, description="The steps by name.")

@@ -24,10 +24,22 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONSTANTS: dict[str, Any] = {
-    "": None, "~": None, "null": None, "Null": None, "NULL": None,
-    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
-    ".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan"),
-}  # fmt: skip
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    ".inf": float("inf"),
+    "+.inf": float("inf"),
+    "-.inf": float("-inf"),
+    ".nan": float("nan"),
+}
 
 
 @dataclass(slots=True)
@@ -76,8 +88,11 @@ def read(path: Path, shown: str | None = None) -> Node:
     name = shown or str(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise _error(Place(name, 1, 1), f"the file has {path.stat().st_size:,} bytes; a spec may have {MAX_BYTES:,}",
-                         "keep data in files that a stage reads, not in the spec")  # fmt: skip
+            raise _error(
+                Place(name, 1, 1),
+                f"the file has {path.stat().st_size:,} bytes; a spec may have {MAX_BYTES:,}",
+                "keep data in files that a stage reads, not in the spec",
+            )
         data = path.read_bytes()
     except OSError as error:
         raise _error(Place(name, 1, 1), f"cannot read the file: {error.strerror}") from error

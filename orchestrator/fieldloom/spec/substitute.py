@@ -67,8 +67,9 @@ def fill_node(node: Node, names: Mapping[str, Node], problems: list[Problem], pa
     return Node(_REFERENCE.sub(text, node.value), node.place)
 
 
-def _look_up(name: str, node: Node, names: Mapping[str, Node], problems: list[Problem],
-             path: tuple[str, ...]) -> Node | None:  # fmt: skip
+def _look_up(
+    name: str, node: Node, names: Mapping[str, Node], problems: list[Problem], path: tuple[str, ...]
+) -> Node | None:
     if name.startswith("matrix."):
         return None
     full = name if name in names or name.startswith("env.") else f"params.{name}"

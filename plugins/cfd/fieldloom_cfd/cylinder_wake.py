@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
 from .mesh import ChannelMesh
 from .navier_stokes import (
     Array,

@@ -13,6 +13,7 @@ P.-O. Persson, G. Strang, "A Simple Mesh Generator in MATLAB", SIAM Review
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -84,9 +85,7 @@ class _Domain:
         return np.clip(pushed, margin[:, None], upper)
 
 
-def check_geometry(
-    length: float, height: float, centre: tuple[float, float], radius: float
-) -> None:
+def check_geometry(length: float, height: float, centre: tuple[float, float], radius: float) -> None:
     """Refuse a circle that touches or leaves the channel.
 
     Raises
@@ -165,7 +164,7 @@ def graded_segment(start: Array, end: Array, size: SizeField) -> Array:
     line = (1 - s) * start + s * end
     density = np.linalg.norm(end - start) / size(line)
     count = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2) / 2000])
-    n = max(2, int(round(count[-1])))
+    n = max(2, round(count[-1]))
     t = np.interp(np.linspace(0.0, count[-1], n + 1), count, s[:, 0])[:, None]
     points = start + t * (end - start)  # exact where a coordinate is constant
     points[0], points[-1] = start, end
@@ -179,16 +178,12 @@ def circle_points(centre: tuple[float, float], radius: float, h: float) -> Array
     return np.array(centre) + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def boundary_points(
-    length: float, height: float, circle: Array, size: SizeField
-) -> tuple[Array, dict[str, Index]]:
+def boundary_points(length: float, height: float, circle: Array, size: SizeField) -> tuple[Array, dict[str, Index]]:
     """Boundary nodes and the index set of each boundary part."""
     corner = np.array([[0, 0], [length, 0], [length, height], [0, height]], float)
     sides = [graded_segment(corner[i], corner[(i + 1) % 4], size)[:-1] for i in range(4)]
     offset = np.concatenate([[0], np.cumsum([len(side) for side in sides])])
-    bottom, right, top, left = (
-        np.arange(a, b, dtype=np.int64) for a, b in zip(offset[:-1], offset[1:], strict=True)
-    )
+    bottom, right, top, left = (np.arange(a, b, dtype=np.int64) for a, b in itertools.pairwise(offset))
     parts = {
         "inlet": left[1:],
         "outlet": right[1:],
@@ -199,9 +194,7 @@ def boundary_points(
     return np.vstack([*sides, circle]), parts
 
 
-def seed_points(
-    length: float, height: float, size: SizeField, h_min: float, gap: SizeField
-) -> Array:
+def seed_points(length: float, height: float, size: SizeField, h_min: float, gap: SizeField) -> Array:
     """Interior start points: a hexagonal lattice thinned to the wanted density.
 
     A fixed generator decides which lattice points stay, so that the result is
@@ -274,9 +267,7 @@ def optimal_delaunay_step(points: Array, triangles: Index, size: SizeField) -> A
     weight = area / size(corner.mean(axis=1)) ** 4
     flat = triangles.ravel()
     total = np.bincount(flat, np.repeat(weight, 3), len(points))
-    moved = [
-        np.bincount(flat, np.repeat(weight * circum[:, k], 3), len(points)) for k in range(2)
-    ]
+    moved = [np.bincount(flat, np.repeat(weight * circum[:, k], 3), len(points)) for k in range(2)]
     return np.stack(moved, axis=1) / np.maximum(total, 1e-300)[:, None]
 
 

@@ -91,9 +91,7 @@ def assemble(nodes: Array, triangles: Index, fixed: Index) -> Operators:
     lumped = mass.sum(axis=1)
     element = np.repeat(np.arange(m, dtype=np.int32), 3)
     corners = [slope[:, :, 0], slope[:, :, 1], np.ones((m, 3))]
-    per_element = [
-        sp.csr_array((c.ravel(), (element, triangles.ravel())), shape=(m, n)) for c in corners
-    ]
+    per_element = [sp.csr_array((c.ravel(), (element, triangles.ravel())), shape=(m, n)) for c in corners]
     weight = np.repeat(area / 12, 3)
     scatter = sp.csr_array((weight, (triangles.ravel(), element)), shape=(n, m))
     seen = sum(g.T @ sp.diags_array(1 / lumped) @ g for g in gradient)
@@ -135,9 +133,7 @@ def convection(ops: Operators, u: Array) -> Array:
         m3/s2 for each hat function.
     """
     m = ops.scatter.shape[1]
-    (ux_x, ux_y, ux_sum), (uy_x, uy_y, uy_sum) = (
-        (ops.elementwise @ component).reshape(3, m) for component in u
-    )
+    (ux_x, ux_y, ux_sum), (uy_x, uy_y, uy_sum) = ((ops.elementwise @ component).reshape(3, m) for component in u)
     half_div = 0.5 * (ux_x + uy_y)
     xx, yy = ux_x + half_div, uy_y + half_div
     w = ops.scatter
@@ -274,9 +270,7 @@ def initial_state(ops: Operators, levels: tuple[Array, ...], pressure: Array) ->
     return State(0.0, u, c, pressure, (zero, zero))
 
 
-def advance(
-    system: System, state: State, fixed_velocity: Array, load: Array | float = 0.0
-) -> State:
+def advance(system: System, state: State, fixed_velocity: Array, load: Array | float = 0.0) -> State:
     """One step of the rotational incremental pressure-correction scheme.
 
     Parameters
@@ -301,9 +295,7 @@ def advance(
     known = rhs[:, system.free].T - system.coupling @ fixed_velocity.T
     u[:, system.free] = system.momentum.solve(known).T
     phi, pressure = project(system, u, state.pressure)
-    return State(
-        state.time + dt, (u, u1, u2), (convection(ops, u), c1), pressure, (phi, q1)
-    )
+    return State(state.time + dt, (u, u1, u2), (convection(ops, u), c1), pressure, (phi, q1))
 
 
 def project(system: System, u: Array, p: Array) -> tuple[Array, Array]:

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import model_validator
-
 from fieldloom import Collection, Context, Port, Resources, Stage, StageParams, Stream, Variable, param
+from pydantic import model_validator
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,7 +20,9 @@ MESH = {
     "node_y": Variable(("node",), "float64", "m", "second coordinate"),
     "node_z": Variable(("node",), "float64", "m", "third coordinate, zero"),
     "cell_connectivity": Variable(("conn",), "int64", description="node indices of all cells, one after the other"),
-    "cell_offsets": Variable(("cell_edge",), "int64", description="where each cell starts in cell_connectivity, and its end"),
+    "cell_offsets": Variable(
+        ("cell_edge",), "int64", description="where each cell starts in cell_connectivity, and its end"
+    ),
     "cell_types": Variable(("cell",), "uint8", description="VTK cell types; 5 is a triangle"),
     "face_nodes": Variable(("cell", "face_corner"), "int64", description="the same triangles as UGRID lists them"),
 }
@@ -72,8 +73,10 @@ class CylinderWake(Stage):
             gaps = {"inlet": x, "outlet": self.length - x, "lower wall": y, "upper wall": self.height - y}
             side, gap = min(gaps.items(), key=lambda item: item[1])
             if gap - self.radius < 0.5 * self.radius:
-                raise ValueError(f"the cylinder is {gap - self.radius:.3g} m from the {side}; "
-                                 f"it must keep at least half a radius, {0.5 * self.radius:.3g} m")  # fmt: skip
+                raise ValueError(
+                    f"the cylinder is {gap - self.radius:.3g} m from the {side}; "
+                    f"it must keep at least half a radius, {0.5 * self.radius:.3g} m"
+                )
             return self
 
     outputs: Mapping[str, Port] = {"fields": WAKE}
@@ -85,22 +88,30 @@ class CylinderWake(Stage):
         from .cylinder_wake import cylinder_wake
         from .mesh import channel_mesh
 
-        mesh = channel_mesh(params.length, params.height, params.centre, params.radius, params.radius / params.resolution)
+        mesh = channel_mesh(
+            params.length, params.height, params.centre, params.radius, params.radius / params.resolution
+        )
         context.log.info("mesh: %d nodes, %d triangles", len(mesh.nodes), len(mesh.triangles))
         viscosity = params.mean_velocity * 2 * params.radius / params.reynolds
-        frames = cylinder_wake(mesh, params.mean_velocity, viscosity, params.duration, params.frames,
-                               perturbation=params.perturbation)  # fmt: skip
+        frames = cylinder_wake(
+            mesh, params.mean_velocity, viscosity, params.duration, params.frames, perturbation=params.perturbation
+        )
         return {"fields": Stream("time", _blocks(context, params, mesh, viscosity, frames))}
 
 
-def _blocks(context: Context, params: CylinderWake.Params, mesh: ChannelMesh, viscosity: float,
-            frames: Iterator[Frame]) -> Iterator[xr.Dataset]:  # fmt: skip
+def _blocks(
+    context: Context, params: CylinderWake.Params, mesh: ChannelMesh, viscosity: float, frames: Iterator[Frame]
+) -> Iterator[xr.Dataset]:
     fixed = _mesh_variables(mesh)
     attrs = {
-        "Conventions": "CF-1.11 UGRID-1.0", "title": "Wake of a circular cylinder", "reynolds": params.reynolds,
-        "diameter": 2 * params.radius, "mean_velocity": params.mean_velocity, "viscosity": viscosity,
+        "Conventions": "CF-1.11 UGRID-1.0",
+        "title": "Wake of a circular cylinder",
+        "reynolds": params.reynolds,
+        "diameter": 2 * params.radius,
+        "mean_velocity": params.mean_velocity,
+        "viscosity": viscosity,
         "centre": list(params.centre),
-    }  # fmt: skip
+    }
     for i, frame in enumerate(frames):
         yield _block(mesh, frame, fixed, attrs)
         context.progress(i + 1, params.frames, f"t = {frame.time:.2f} s")
@@ -111,8 +122,12 @@ def _mesh_variables(mesh: ChannelMesh) -> dict[str, tuple[Any, ...]]:
     import numpy as np
 
     cells = len(mesh.triangles)
-    topology = {"cf_role": "mesh_topology", "topology_dimension": 2, "node_coordinates": "node_x node_y",
-                "face_node_connectivity": "face_nodes"}  # fmt: skip
+    topology = {
+        "cf_role": "mesh_topology",
+        "topology_dimension": 2,
+        "node_coordinates": "node_x node_y",
+        "face_node_connectivity": "face_nodes",
+    }
     return {
         "mesh": ((), np.int32(0), topology),
         "node_x": ("node", mesh.nodes[:, 0], {"units": "m", "standard_name": "projection_x_coordinate"}),
@@ -121,9 +136,12 @@ def _mesh_variables(mesh: ChannelMesh) -> dict[str, tuple[Any, ...]]:
         "cell_connectivity": ("conn", mesh.triangles.ravel().astype(np.int64)),
         "cell_offsets": ("cell_edge", np.arange(0, 3 * cells + 1, 3, dtype=np.int64)),
         "cell_types": ("cell", np.full(cells, 5, np.uint8)),
-        "face_nodes": (("cell", "face_corner"), mesh.triangles.astype(np.int64),
-                       {"cf_role": "face_node_connectivity", "start_index": 0}),
-    }  # fmt: skip
+        "face_nodes": (
+            ("cell", "face_corner"),
+            mesh.triangles.astype(np.int64),
+            {"cf_role": "face_node_connectivity", "start_index": 0},
+        ),
+    }
 
 
 def _block(mesh: ChannelMesh, frame: Frame, fixed: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -136,16 +154,25 @@ def _block(mesh: ChannelMesh, frame: Frame, fixed: Mapping[str, Any], attrs: Map
     curl = vorticity(mesh.nodes, mesh.triangles, frame.velocity)
     variables = {
         **fixed,
-        "velocity": (("time", "node", "component"), frame.velocity[None].astype(np.float32),
-                     {"units": "m s-1", "long_name": "velocity", **on_nodes}),
-        "pressure": (("time", "node"), frame.pressure[None].astype(np.float32),
-                     {"units": "m2 s-2", "long_name": "kinematic pressure", **on_nodes}),
-        "vorticity": (("time", "node"), curl[None].astype(np.float32),
-                      {"units": "s-1", "long_name": "vorticity", **on_nodes}),
+        "velocity": (
+            ("time", "node", "component"),
+            frame.velocity[None].astype(np.float32),
+            {"units": "m s-1", "long_name": "velocity", **on_nodes},
+        ),
+        "pressure": (
+            ("time", "node"),
+            frame.pressure[None].astype(np.float32),
+            {"units": "m2 s-2", "long_name": "kinematic pressure", **on_nodes},
+        ),
+        "vorticity": (
+            ("time", "node"),
+            curl[None].astype(np.float32),
+            {"units": "s-1", "long_name": "vorticity", **on_nodes},
+        ),
         "force_time": (("time", "substep"), frame.force_times[None], {"units": "s"}),
         "drag": (("time", "substep"), frame.drag[None], {"units": "1", "long_name": "drag coefficient"}),
         "lift": (("time", "substep"), frame.lift[None], {"units": "1", "long_name": "lift coefficient"}),
-    }  # fmt: skip
+    }
     data = xr.Dataset(variables, {"time": ("time", [frame.time], {"units": "s", "axis": "T"})}, dict(attrs))
     return data.set_coords(["node_x", "node_y", "node_z", "force_time"])
 
@@ -196,10 +223,13 @@ class StrouhalTable(Stage):
         )
         described = self.outputs["table"].variables
         data = {
-            name: ("sample", [row[name] for row in rows],
-                   {"long_name": variable.description} | ({"units": variable.units} if variable.units else {}))
+            name: (
+                "sample",
+                [row[name] for row in rows],
+                {"long_name": variable.description} | ({"units": variable.units} if variable.units else {}),
+            )
             for name, variable in described.items()
-        }  # fmt: skip
+        }
         table = xr.Dataset(data, attrs={"title": "Vortex shedding behind a circular cylinder"})
         return {"table": table.set_coords("reynolds")}
 
@@ -213,7 +243,11 @@ def _row(context: Context, name: str, wake: xr.Dataset, window: float) -> dict[s
         context.log.warning("%s: %s", name, result.reason)
     late = t >= t[-1] - window * (t[-1] - t[0])
     return {
-        "reynolds": float(wake.attrs["reynolds"]), "strouhal": result.value, "frequency": result.frequency,
-        "drag_max": float(drag[late].max()), "drag_mean": float(drag[late].mean()),
-        "lift_max": float(lift[late].max()), "periods": result.periods,
-    }  # fmt: skip
+        "reynolds": float(wake.attrs["reynolds"]),
+        "strouhal": result.value,
+        "frequency": result.frequency,
+        "drag_max": float(drag[late].max()),
+        "drag_mean": float(drag[late].mean()),
+        "lift_max": float(lift[late].max()),
+        "periods": result.periods,
+    }

@@ -35,8 +35,10 @@ def grid_of(dataset: xr.Dataset) -> pv.UnstructuredGrid:
     if connectivity.min() < 0 or connectivity.max() >= len(points):
         raise ValueError(f"cell_connectivity points to node {connectivity.max()}, but the mesh has {len(points)} nodes")
     if len(offsets) != len(types) + 1 or offsets[0] != 0 or offsets[-1] != len(connectivity):
-        raise ValueError("cell_offsets should start at 0, have one entry more than there are cells, and end at the "
-                         f"length of cell_connectivity ({len(connectivity)})")  # fmt: skip
+        raise ValueError(
+            "cell_offsets should start at 0, have one entry more than there are cells, and end at the "
+            f"length of cell_connectivity ({len(connectivity)})"
+        )
     counts = np.diff(offsets)
     cells = np.insert(connectivity, offsets[:-1], counts)
     return pv.UnstructuredGrid(cells, types, points)
@@ -54,17 +56,20 @@ def field_at(dataset: xr.Dataset, name: str, frame: int) -> np.ndarray[Any, Any]
     if "time" in variable.dims:
         variable = variable.isel(time=frame)
     if not variable.dims or variable.dims[0] not in ("node", "cell"):
-        raise ValueError(f"{name!r} has dims {tuple(map(str, dataset[name].dims))}; "
-                         "a field has (node|cell[, component]), with time before them")  # fmt: skip
+        raise ValueError(
+            f"{name!r} has dims {tuple(map(str, dataset[name].dims))}; "
+            "a field has (node|cell[, component]), with time before them"
+        )
     return variable.to_numpy()
 
 
 def fields_of(dataset: xr.Dataset) -> list[str]:
     """Names of the variables that are fields on nodes or cells."""
-    found = []
-    for name, variable in dataset.data_vars.items():
-        dims = [dim for dim in variable.dims if dim != "time"]
-        if variable.dtype.kind in "fiub" and dims and dims[0] in ("node", "cell") and len(dims) <= 2:
-            if dims != ["cell", "face_corner"] and name != "cell_types":
-                found.append(str(name))
-    return found
+    return [str(name) for name, variable in dataset.data_vars.items() if _is_field(str(name), variable)]
+
+
+def _is_field(name: str, variable: xr.DataArray) -> bool:
+    dims = [dim for dim in variable.dims if dim != "time"]
+    on_mesh = bool(dims) and dims[0] in ("node", "cell") and len(dims) <= 2
+    is_topology = name == "cell_types" or "face_corner" in dims
+    return on_mesh and not is_topology and variable.dtype.kind in "fiub"

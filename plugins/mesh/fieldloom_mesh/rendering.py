@@ -26,7 +26,7 @@ _INSTALL = "apt-get install -y --no-install-recommends libegl1 libgl1 libxrender
 
 
 class CannotRender(RuntimeError):
-    """This machine lacks a library that drawing needs."""
+    """A library that drawing needs is missing on this machine."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ def magnitude(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return values if values.ndim == 1 else np.linalg.norm(values, axis=1)
 
 
-def draw(dataset: xr.Dataset, view: View, frames: Sequence[int], done: Callable[[int], None]) -> list[np.ndarray[Any, Any]]:
+def draw(
+    dataset: xr.Dataset, view: View, frames: Sequence[int], done: Callable[[int], None]
+) -> list[np.ndarray[Any, Any]]:
     """Draw some frames.
 
     Parameters
@@ -120,8 +122,13 @@ def draw(dataset: xr.Dataset, view: View, frames: Sequence[int], done: Callable[
         for count, frame in enumerate(frames):
             data[view.variable] = magnitude(field_at(dataset, view.variable, frame)).astype(np.float32)
             if view.title:
-                plotter.add_text(_title(view.title, dataset, frame), name="title", font_size=9, color="#1d2733",
-                                 position="upper_left")  # fmt: skip
+                plotter.add_text(
+                    _title(view.title, dataset, frame),
+                    name="title",
+                    font_size=9,
+                    color="#1d2733",
+                    position="upper_left",
+                )
             plotter.render()
             pictures.append(np.asarray(plotter.screenshot(None, return_img=True))[..., :3].copy())
             done(count + 1)
@@ -133,12 +140,31 @@ def draw(dataset: xr.Dataset, view: View, frames: Sequence[int], done: Callable[
 def _set_scene(plotter: pv.Plotter, grid: pv.UnstructuredGrid, dataset: xr.Dataset, view: View) -> None:
     units = dataset[view.variable].attrs.get("units", "")
     label = dataset[view.variable].attrs.get("long_name", view.variable)
-    bar = {"title": f"{label} [{units}]" if units not in ("", "1") else label, "vertical": False, "fmt": "%.3g",
-           "width": 0.46, "height": 0.2, "position_x": 0.27, "position_y": 0.015, "n_labels": 5,
-           "title_font_size": 15, "label_font_size": 13, "color": "#1d2733"}  # fmt: skip
+    bar = {
+        "title": f"{label} [{units}]" if units not in ("", "1") else label,
+        "vertical": False,
+        "fmt": "%.3g",
+        "width": 0.46,
+        "height": 0.2,
+        "position_x": 0.27,
+        "position_y": 0.015,
+        "n_labels": 5,
+        "title_font_size": 15,
+        "label_font_size": 13,
+        "color": "#1d2733",
+    }
     plotter.set_background("white")
-    plotter.add_mesh(grid, scalars=view.variable, cmap=view.cmap, clim=list(view.limits), show_edges=view.edges,
-                     edge_color="#777777", lighting=False, scalar_bar_args=bar, interpolate_before_map=True)  # fmt: skip
+    plotter.add_mesh(
+        grid,
+        scalars=view.variable,
+        cmap=view.cmap,
+        clim=list(view.limits),
+        show_edges=view.edges,
+        edge_color="#777777",
+        lighting=False,
+        scalar_bar_args=bar,
+        interpolate_before_map=True,
+    )
     if np.ptp(grid.points[:, 2]) == 0:
         _look_down(plotter, grid, view.size)
     else:

@@ -55,7 +55,6 @@ class Render(Stage):
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Draw each mesh."""
         import xarray as xr
-
         from fieldloom.files import file_variable
 
         meshes: Collection = inputs["fields"]
@@ -64,7 +63,10 @@ class Render(Stage):
             label = name if meshes.coords(name) else ""
             data = _picture(context, params, mesh, label, (i, len(meshes)))
             media = {"png": "image/png", "gif": "image/gif"}[params.format]
-            filename = "_".join(filter(None, (params.variable, label.replace("=", "-").replace(",", "_")))) + f".{params.format}"
+            filename = (
+                "_".join(filter(None, (params.variable, label.replace("=", "-").replace(",", "_"))))
+                + f".{params.format}"
+            )
             caption = f"{params.variable}, {label}" if label else params.variable
             pictures[f"picture_{i}"] = file_variable(data, filename, media, caption)
         return {"pictures": xr.Dataset(pictures)}
@@ -113,7 +115,6 @@ class Write(Stage):
         """Write each instant."""
         import numpy as np
         import xarray as xr
-
         from fieldloom.files import file_variable
 
         from .writing import write_vtu_series

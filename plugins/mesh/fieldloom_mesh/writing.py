@@ -42,5 +42,7 @@ def write_vtu_series(dataset: xr.Dataset, frames: list[int], stem: str, scratch:
 
 
 def _pvd(entries: list[str]) -> str:
-    head = '<?xml version="1.0"?>\n<VTKFile type="Collection" version="0.1" byte_order="LittleEndian">\n  <Collection>\n'
+    head = (
+        '<?xml version="1.0"?>\n<VTKFile type="Collection" version="0.1" byte_order="LittleEndian">\n  <Collection>\n'
+    )
     return head + "\n".join(entries) + "\n  </Collection>\n</VTKFile>\n"

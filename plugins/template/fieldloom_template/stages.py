@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import model_validator
-
 from fieldloom import Context, Port, Stage, StageParams, Variable, param
+from pydantic import model_validator
 
 if TYPE_CHECKING:
     import xarray as xr

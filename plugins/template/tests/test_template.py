@@ -1,12 +1,11 @@
 """The plugin keeps fieldloom's contract for stages, and its numerics are right."""
 
+import fieldloom
 import numpy as np
 import pytest
 import xarray as xr
-from fieldloom_template.smoothing import moving_average
-
-import fieldloom
 from fieldloom.testing import StageContract
+from fieldloom_template.smoothing import moving_average
 
 
 def signal(values):
