@@ -150,8 +150,8 @@ class _Expansion:
 
     def _instances(self, step: ExpandedStep) -> Iterator[Instance]:
         self._validate_params(step)
-        if len(step.params) < len(step.points):
-            return
+        if not step.points or len(step.params) < len(step.points):
+            return  # already reported
         inputs_vary = any(mentions(r, "matrix.") for r in step.spec.inputs.values())
         self._check_input_names(step)
         after = tuple(n for other in step.spec.after if other in self._steps for n in self._steps[other].names)

@@ -15,6 +15,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import prefect.settings as prefect_settings
     from fieldloom_storage import Store
 
+    from .engine.prefect_flow import drain_client
     from .engine.server import embedded_server
 
     if configured := prefect_settings.PREFECT_API_URL.value():
@@ -26,3 +27,4 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         os.environ["PREFECT_API_URL"] = url  # for child processes
         stack.callback(os.environ.pop, "PREFECT_API_URL", None)
         yield url
+        drain_client()  # before the server goes

@@ -81,7 +81,7 @@ def encoding_of(path: str, variable: xr.Variable, profile: Profile) -> Encoding:
         if keepbits is not None:
             attrs = {**attrs, "quantization_keepbits": keepbits}
         return Encoding(dims, stored.name, attrs, keepbits)
-    if kind in "UTO":
+    if kind in "UTO" and not getattr(variable, "level_names", None):
         return Encoding(dims, layout.STRING, attrs)
     raise UnsupportedData(
         f"variable {path!r} has dtype {dtype}, which Zarr cannot hold exactly; "

@@ -104,6 +104,16 @@ def remove_tree(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def tree_bytes(root: Path) -> int:
+    """Add up the sizes of the files below ``root``."""
+    total = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
+
+
 def private_name() -> str:
     """Name a file or folder after its owner: ``<host>-<pid>-<random>``."""
     return f"{os.uname().nodename}-{os.getpid()}-{os.urandom(6).hex()}"

@@ -368,7 +368,7 @@ class Store:
                 counts["artifacts"] += 1
                 counts["nbytes"] += artifact.nbytes
                 counts["stored"] += artifact.stored
-        return counts | {name: _tree_bytes(self.root / name) for name in ("checkpoints", "runs", "tmp")}
+        return counts | {name: files.tree_bytes(self.root / name) for name in ("checkpoints", "runs", "tmp")}
 
     def age(self, digest: str) -> float:
         """Seconds since an artifact was last stored, recorded or looked up; 0 if it is gone."""
@@ -393,12 +393,3 @@ class Store:
 
     def _key(self, key: str) -> Path:
         return self.root / "keys" / key[:2] / f"{key}.json"
-
-
-def _tree_bytes(root: Path) -> int:
-    total = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                total += os.stat(os.path.join(folder, name)).st_size
-    return total

@@ -37,7 +37,7 @@ def run_batch(session: Session, batch: Batch, retries: int) -> bool:
         try:
             result, found = _run(session, work, batch.attempts)
         except StageFailed as error:
-            batch.errors[work.instance.name] = str(error)
+            batch.errors[work.instance.name] = session.spec.masked(str(error))
             _tell(session, work, "failed" if last else "retry", {"error": str(error), "tries": batch.attempts})
         except Cancelled as error:
             batch.errors[work.instance.name] = "it was stopped"

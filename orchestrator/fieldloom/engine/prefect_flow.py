@@ -178,10 +178,15 @@ def _detach(context: FlowRunContext) -> None:
     executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _drain(state: State[Any]) -> None:
-    """Wait until our server has written down the task runs, and empty the client's queues before it stops."""
+def drain_client() -> None:
+    """Send what Prefect's client still holds back: its workers hang at exit if their server has gone."""
     APILogWorker.drain_all(timeout=5)
     EventsWorker.drain_all(timeout=5, at_exit=False)
+
+
+def _drain(state: State[Any]) -> None:
+    """Wait until our server has written down the task runs, and empty the client's queues before it stops."""
+    drain_client()
     run_id = state.state_details.flow_run_id
     if run_id is None:
         return

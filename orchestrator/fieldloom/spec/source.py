@@ -7,6 +7,7 @@ nesting, and anchors that multiply are refused with their place.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -212,6 +213,6 @@ def _scalar(text: str) -> Any:
         return _CONSTANTS[text]
     if _INT.fullmatch(text) and len(text) < 40:
         return int(text)
-    if _FLOAT.fullmatch(text):
+    if _FLOAT.fullmatch(text) and math.isfinite(float(text)):
         return float(text)
     return text
