@@ -235,3 +235,17 @@ def test_environment_values_are_masked(write, monkeypatch):
     spec = load(path)
     assert spec.flow.stages["a"].with_["label"] == "x hunter2"
     assert spec.masked({"t": ["say hunter2"]}) == {"t": ["say ${env.PROBE_TOKEN}"]}
+
+
+@pytest.mark.parametrize(
+    ("have", "want", "fits"),
+    [("float32", "float", True), ("float32", "float64", False), ("float32", "float32", True), ("int16", "number", True),
+     ("uint8", "int", True), ("bool", "int", False), ("datetime64[ns]", "time", True), ("string", "number", False),
+     ("complex64", "float", False), ("float", "float32", True), ("any", "int8", True)],
+)  # fmt: skip
+def test_dtypes_fit_kinds_and_themselves(have, want, fits):
+    from fieldloom import Port, Variable
+    from fieldloom.ports import disagreements
+
+    offered, wanted = (Port({"v": Variable(("x",), dtype)}) for dtype in (have, want))
+    assert (not list(disagreements(offered, wanted, {}))) == fits

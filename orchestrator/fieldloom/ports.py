@@ -21,6 +21,7 @@ _KINDS = {
     "time": frozenset("mM"),
     "any": frozenset("fiucbSUOTmM"),
 }
+_LETTERS = {"float": "f", "int": "i", "uint": "u", "complex": "c", "bool": "b", "datetime": "M", "timedelta": "m"}
 Sizes = dict[str, int]
 
 
@@ -59,7 +60,7 @@ def _form(port: Port) -> str:
 def _variable_disagreements(name: str, have: Variable, want: Variable) -> Iterator[str]:
     if want.dims != (...,) and have.dims != (...,) and have.dims != want.dims:
         yield f"variable {name!r} should have dims ({_listed(want)}) and has ({_listed(have)})"
-    if not _kinds(have.dtype) & _kinds(want.dtype):
+    if not _fits(have.dtype, want.dtype):
         yield f"variable {name!r} should be {want.dtype} and is {have.dtype}"
     if want.units and have.units and not same(want.units, have.units):
         yield f"variable {name!r} should be in {want.units!r} and is in {have.units!r}"
@@ -69,12 +70,17 @@ def _listed(variable: Variable) -> str:
     return ", ".join(map(str, variable.dims))
 
 
-def _kinds(dtype: str) -> frozenset[str]:
-    if dtype in _KINDS:
-        return _KINDS[dtype]
-    import numpy as np
+def _fits(have: str, want: str) -> bool:
+    """Tell whether data of dtype (or kind) ``have`` is of dtype (or kind) ``want``."""
+    if have in _KINDS or want in _KINDS:
+        return bool(_kinds(have) & _kinds(want))
+    return have == want
 
-    return frozenset({np.dtype(dtype).str[1:]}) | frozenset(k for k in (np.dtype(dtype).kind,))
+
+def _kinds(dtype: str) -> frozenset[str]:
+    """Kinds (NumPy's letters) that a kind's or a dtype's name allows."""
+    name = dtype.rstrip("0123456789").partition("[")[0].rstrip("0123456789")
+    return _KINDS.get(dtype) or frozenset(_LETTERS.get(name, "O"))
 
 
 def promised_sizes(ports: Mapping[str, Port], params: Any, symbols: Sizes) -> dict[str, Sizes]:
