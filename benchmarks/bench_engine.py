@@ -107,7 +107,7 @@ def fan_out():
         info = Store(Path(folder, "store")).ledger.runs()[0]["info"]
         time.sleep(4)
         tasks = _count_tasks(environment["PREFECT_API_URL"], info["prefect_run"])
-    each = (seconds["wide"] - seconds["one"])
+    each = seconds["wide"] - seconds["one"]
     yield Row("fan-out of 1,000 small instances", "≤ 20 Prefect task runs, ≤ 10 ms an instance",
               f"{tasks} task runs, {each:.1f} ms an instance", tasks <= 20 and each <= 10)  # fmt: skip
 

@@ -170,7 +170,9 @@ print(store.put(example()).digest, store.put(tree).digest)
 def digests():
     """Two processes, two stores, strings, datetimes, attributes and a tree."""
     with tempfile.TemporaryDirectory() as folder:
-        found = {tree([sys.executable, "-c", _DIGESTS, f"{folder}/{i}"], PYTHONHASHSEED=str(i)).stdout for i in (1, 2, 3)}
+        found = {
+            tree([sys.executable, "-c", _DIGESTS, f"{folder}/{i}"], PYTHONHASHSEED=str(i)).stdout for i in (1, 2, 3)
+        }
     yield Row("same content, three processes, three stores", "equal digests", f"{len(found)} distinct", len(found) == 1)
 
 

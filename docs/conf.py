@@ -8,4 +8,8 @@ myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Scientific workflows from YAML flow specs", "fixed_sidebar": True, "page_width": "1100px"}
+html_theme_options = {
+    "description": "Scientific workflows from YAML flow specs",
+    "fixed_sidebar": True,
+    "page_width": "1100px",
+}

@@ -82,7 +82,12 @@ def test_closure_holds_exactly_what_is_reached(package):
         ("stages", "UNUSED = 4", "UNUSED = 5", set()),
         ("maths", "return 0", "return 1", set()),
         ("stages", "'''A docstring.'''", "'''Another.'''", set()),
-        ("maths", "return deeper(x) + 1", "# a comment\n            return (deeper(x)\n                    + 1)", set()),
+        (
+            "maths",
+            "return deeper(x) + 1",
+            "# a comment\n            return (deeper(x)\n                    + 1)",
+            set(),
+        ),
     ],
 )
 def test_changes(package, name, old, new, expected):
@@ -93,6 +98,8 @@ def test_same_fingerprint_in_another_process(package, tmp_path):
     import subprocess
 
     ours = codeprint.digest(package())
-    program = "from fieldloom import codeprint; print(codeprint.digest(codeprint.closure('pkg_for_closure.stages:Thing')))"
+    program = (
+        "from fieldloom import codeprint; print(codeprint.digest(codeprint.closure('pkg_for_closure.stages:Thing')))"
+    )
     theirs = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert theirs.stdout.strip() == ours

@@ -28,13 +28,15 @@ def statuses(run):
 
 
 def test_values_flow_and_open_as_xarray(write, run):
-    done = run(write("""
+    done = run(
+        write("""
         name: f
         stages:
           n: {uses: probe.number, matrix: {v: [1, 2, 3]}, with: {value: "${matrix.v}"}}
           i: {uses: probe.increment, matrix: {v: [1, 2, 3]}, inputs: {x: n}}
           t: {uses: probe.total, inputs: {x: i.*}}
-    """))
+    """)
+    )
     assert float(done["t"].x) == 9.0
     assert float(done["i[v=2].x"].x) == 3.0
     assert done.status == "done"
@@ -52,7 +54,9 @@ def test_failing_branch_does_not_stop_the_others(write, run, tmp_path):
           good: {{uses: probe.number}}
           then: {{uses: probe.increment, inputs: {{x: good}}}}
     """)
-    with pytest.raises(StageFailed, match=r"flow\.yaml:4:3: stage bad \(probe\.fail\): ZeroDivisionError: try 1 \(in run"):
+    with pytest.raises(
+        StageFailed, match=r"flow\.yaml:4:3: stage bad \(probe\.fail\): ZeroDivisionError: try 1 \(in run"
+    ):
         run(spec)
     done = fieldloom.open_run(store=tmp_path / "store")
     assert statuses(done) == {"bad": "failed", "after": "skipped", "good": "done", "then": "done"}
@@ -62,11 +66,13 @@ def test_failing_branch_does_not_stop_the_others(write, run, tmp_path):
 
 
 def test_retries_with_delay(write, run, tmp_path):
-    done = run(write(f"""
+    done = run(
+        write(f"""
         name: f
         stages:
           flaky: {{uses: probe.fail, with: {{counter: {tmp_path}/count, times: 2}}, retries: 2, retry_delay: 100ms}}
-    """))
+    """)
+    )
     assert statuses(done) == {"flaky": "done"}
     assert (tmp_path / "count").read_text() == "3"
 
@@ -121,13 +127,17 @@ def test_stage_that_died_continues_from_its_checkpoint(write, run, tmp_path):
 def test_fan_out_becomes_few_tasks(write, run):
     from prefect.client.orchestration import get_client
 
-    done = run(write("""
+    done = run(
+        write(
+            """
         name: wide
-        params: {values: [%s]}
+        params: {{values: [{}]}}
         stages:
-          n: {uses: probe.number, matrix: {v: "${values}"}, with: {value: "${matrix.v}"}}
-          t: {uses: probe.total, inputs: {x: n.*}}
-    """ % ", ".join(map(str, range(200)))))
+          n: {{uses: probe.number, matrix: {{v: "${{values}}"}}, with: {{value: "${{matrix.v}}"}}}}
+          t: {{uses: probe.total, inputs: {{x: n.*}}}}
+    """.format(", ".join(map(str, range(200))))
+        )
+    )
     assert float(done["t"].x) == sum(range(200))
     flow_run = done.store.ledger.run(done.id)["info"]["prefect_run"]
     time.sleep(3)  # the server writes task runs down behind our back
@@ -166,13 +176,16 @@ def test_prefect_shows_something_worth_seeing(write, run):
 
 def test_secrets_appear_nowhere(write, run, monkeypatch, tmp_path):
     monkeypatch.setenv("PROBE_TOKEN", "hunter2-very-secret")
-    done = run(write("""
+    done = run(
+        write("""
         name: f
         env: [PROBE_TOKEN]
         stages:
           a: {uses: probe.number, with: {label: "${env.PROBE_TOKEN}"}}
           b: {uses: probe.fail, with: {counter: "/nonexistent/${env.PROBE_TOKEN}"}}
-    """), check=False)
+    """),
+        check=False,
+    )
     assert statuses(done) == {"a": "done", "b": "failed"}
     for path in (tmp_path / "store").rglob("*"):
         if path.is_file():
@@ -245,7 +258,7 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(write, start, tmp_path):
     process = start("run", spec, "--workers", 2)
     await_line(diary, 1)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=40)
+    _stdout, stderr = process.communicate(timeout=40)
     assert process.returncode == 130, stderr
     assert "interrupted" in stderr
     run = fieldloom.open_run(store=tmp_path / ".fieldloom")
@@ -259,7 +272,7 @@ def test_processes_that_run_the_same_flow_share_the_work(write, start, tmp_path)
     spec = write(SLOW.format(diary=diary))
     processes = [start("run", spec, "--workers", 2) for _ in range(3)]
     for process in processes:
-        stdout, stderr = process.communicate(timeout=200)
+        _stdout, stderr = process.communicate(timeout=200)
         assert process.returncode == 0, stderr
     names = [line.split()[0] for line in diary.read_text().splitlines()]
     assert sorted(names) == sorted(set(names)), "a stage was computed twice"

@@ -54,7 +54,9 @@ def test_plan_says_which_function_changed(write, tmp_path, run, monkeypatch):
     from fieldloom import codeprint
 
     original = codeprint.closure
-    monkeypatch.setattr(codeprint, "closure", lambda target: {**original(target), "fieldloom_probe.stages:number": "other"})
+    monkeypatch.setattr(
+        codeprint, "closure", lambda target: {**original(target), "fieldloom_probe.stages:number": "other"}
+    )
     assert plan(spec, tmp_path)["n"].why == ["code fieldloom_probe.stages:number changed"]
 
 

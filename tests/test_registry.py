@@ -34,7 +34,7 @@ def test_broken_plugins_are_set_aside_and_the_others_work(monkeypatch):
     found = [
         EntryPoint("gone", "no_such_module", "fieldloom"),
         plugin(monkeypatch, "raises", register_stages=lambda: 1 / 0),
-        plugin(monkeypatch, "misspelt", register_stage=lambda: {}),
+        plugin(monkeypatch, "misspelt", register_stage=dict),
         plugin(monkeypatch, "thief", {"probe.number": "a:B"}),
         plugin(monkeypatch, "clash", {"clash.a": "nowhere"}),
         PROBE,

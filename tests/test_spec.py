@@ -163,7 +163,9 @@ def test_binary_and_wrong_encoding_are_refused(write, registry):
 
 
 def test_substitution_keeps_types_and_nests(write):
-    path = write(GOOD + "  two: {uses: probe.number, with: {value: '${deep.a}', label: 'n is ${n}'}, retries: '${n}'}\n")
+    path = write(
+        GOOD + "  two: {uses: probe.number, with: {value: '${deep.a}', label: 'n is ${n}'}, retries: '${n}'}\n"
+    )
     step = load(path).flow.stages["two"]
     assert step.with_ == {"value": 1.5, "label": "n is 3"}
     assert step.retries == 3
@@ -185,7 +187,9 @@ def test_wrong_overrides_are_refused(write, setting):
 
 def test_include_merges_and_own_params_win(write):
     write("params: {a: 1, b: 2}\nstages:\n  base: {uses: probe.number, with: {value: '${b}'}}\n", "base.yaml")
-    path = write("name: f\ninclude: [base.yaml]\nparams: {b: 5}\nstages:\n  s: {uses: probe.increment, inputs: {x: base}}\n")
+    path = write(
+        "name: f\ninclude: [base.yaml]\nparams: {b: 5}\nstages:\n  s: {uses: probe.increment, inputs: {x: base}}\n"
+    )
     spec = load(path)
     assert spec.flow.params == {"b": 5, "a": 1}
     assert spec.flow.stages["base"].with_ == {"value": 5}
@@ -231,7 +235,9 @@ def test_units_are_converted(write, registry):
 
 def test_environment_values_are_masked(write, monkeypatch):
     monkeypatch.setenv("PROBE_TOKEN", "hunter2")
-    path = write("name: f\nenv: [PROBE_TOKEN]\nstages:\n  a: {uses: probe.number, with: {label: 'x ${env.PROBE_TOKEN}'}}\n")
+    path = write(
+        "name: f\nenv: [PROBE_TOKEN]\nstages:\n  a: {uses: probe.number, with: {label: 'x ${env.PROBE_TOKEN}'}}\n"
+    )
     spec = load(path)
     assert spec.flow.stages["a"].with_["label"] == "x hunter2"
     assert spec.masked({"t": ["say hunter2"]}) == {"t": ["say ${env.PROBE_TOKEN}"]}

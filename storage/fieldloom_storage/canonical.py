@@ -18,7 +18,9 @@ def plain(value: Any) -> Any:
     """
     if value is None or isinstance(value, str | bool | int | float):
         # bool before int, and subclasses (numpy.float64 is a float) become the plain type
-        for kind in (bool, str, int, float):
+        if isinstance(value, str):
+            return str.__str__(value)  # not str(): an Enum's value counts, not its name
+        for kind in (bool, int, float):
             if isinstance(value, kind):
                 return kind(value)
         return None
@@ -28,7 +30,7 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if hasattr(value, "tolist"):  # NumPy scalar or array, without importing NumPy
+    if hasattr(value, "tolist") and getattr(value.dtype, "kind", "O") not in "mM":  # NumPy, without importing it
         reduced = value.tolist()
         if isinstance(reduced, bool | int | float | str | list):
             return plain(reduced)

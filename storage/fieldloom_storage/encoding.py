@@ -8,7 +8,7 @@ that equal data is stored, and named, equally.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,16 @@ import numpy as np
 
 from . import canonical, layout
 from .errors import UnsupportedData
-from .profile import Profile
 
 if TYPE_CHECKING:
     import xarray as xr
 
 _UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _NAT = int(np.iinfo(np.int64).min)
+_NAME_BYTES = 200
+_RESERVED = frozenset(
+    {"_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "coordinates", "dtype"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Encoding:
     data_type: str
     attrs: dict[str, Any]
     keepbits: int | None = None
+    time_unit: str | None = None
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:
@@ -57,71 +61,122 @@ class Encoding:
         return np.asarray(block, dtype=self.stored_dtype.newbyteorder("<"), order="C")
 
 
-def encoding_of(path: str, variable: xr.Variable, profile: Profile) -> Encoding:
-    """Choose the encoding of ``variable``.
+def encoding_of(path: str, variable: xr.Variable, keepbits: int | None) -> Encoding:
+    """Choose the encoding of ``variable``; ``keepbits`` is the precision that floats keep, if not all.
 
     Raises
     ------
     UnsupportedData
-        If its dtype or its attributes have no exact form in Zarr and JSON.
+        If its name, dtype or attributes have no exact form in Zarr, CF and JSON.
     """
-    attrs = _json_attributes(f"variable {path!r}", variable.attrs)
-    if "/" in path.rpartition("/")[2] or path.startswith("."):
-        raise UnsupportedData(f"variable {path!r}: a name may not start with '.' or hold '/'")
+    owner = f"variable {path!r}"
+    for dim in variable.dims:
+        check_name(dim, f"dimension of {owner}")
+    attrs = _json_attributes(owner, variable.attrs)
     dims = tuple(map(str, variable.dims))
-    dtype = variable.dtype
+    dtype: Any = variable.dtype
     kind = getattr(dtype, "kind", "O")
-    if kind in "mM":
-        return Encoding(dims, "int64", _time_attributes(path, attrs, np.dtype(dtype)))
-    if kind in "biufc":
-        stored = np.dtype(dtype)
-        if stored.itemsize > (16 if kind == "c" else 8):
-            raise UnsupportedData(f"variable {path!r} is {stored}: convert it to float64 first")
-        keepbits = profile.keepbits if kind == "f" else None
-        if keepbits is not None:
-            attrs = {**attrs, "quantization_keepbits": keepbits}
-        return Encoding(dims, stored.name, attrs, keepbits)
-    if kind in "UTO" and not getattr(variable, "level_names", None):
+    if isinstance(dtype, np.dtype) and kind in "mM":
+        return Encoding(
+            dims, "int64", attrs | _time_attributes(owner, attrs, dtype), time_unit=np.datetime_data(dtype)[0]
+        )
+    _refuse_reserved(owner, attrs, kind)
+    if isinstance(dtype, np.dtype) and kind in "biufc":
+        if dtype.itemsize > (16 if kind == "c" else 8):
+            raise UnsupportedData(f"{owner} is {dtype}: convert it to float64 first")
+        if keepbits is None or kind != "f":
+            return Encoding(dims, dtype.name, attrs)
+        return Encoding(dims, dtype.name, {**attrs, "quantization_keepbits": keepbits}, keepbits)
+    is_text = kind in "UT" or (kind == "O" and str(dtype) in ("object", "str", "string"))
+    if is_text and not getattr(variable, "level_names", None):
         return Encoding(dims, layout.STRING, attrs)
     raise UnsupportedData(
-        f"variable {path!r} has dtype {dtype}, which Zarr cannot hold exactly; "
+        f"{owner} has dtype {dtype}, which Zarr cannot hold exactly; "
         "convert it to numbers, strings or datetime64 (a MultiIndex: reset_index())"
     )
+
+
+def check_name(name: Any, owner: str) -> None:
+    """Refuse names that are no file names, or that Zarr or this store use themselves.
+
+    Raises
+    ------
+    UnsupportedData
+    """
+    if not isinstance(name, str) or not 0 < len(name.encode(errors="replace")) <= _NAME_BYTES:
+        raise UnsupportedData(f"{owner}: a name should be a text of 1 to {_NAME_BYTES} bytes, got {name!r}")
+    if "/" in name or "\0" in name or name.startswith(".") or name in ("zarr.json", "manifest.json"):
+        raise UnsupportedData(f"{owner}: the name {name!r} may not start with '.', hold '/', or be a file of Zarr's")
 
 
 def root_attributes(dataset: xr.Dataset, coordinates: Iterable[str] = ()) -> dict[str, Any]:
     """Attributes of a group: the dataset's own, and the names of its (and the given) non-index coordinates."""
     attrs = _json_attributes("dataset", dataset.attrs)
+    if "coordinates" in attrs:
+        raise UnsupportedData("dataset: the attribute 'coordinates' belongs to CF; use set_coords()")
     names = {str(name) for name in dataset.coords if dataset.coords[name].dims != (name,)}
     listed = sorted(names.union(coordinates))
-    if spaced := [name for name in listed if " " in name]:
+    if spaced := [name for name in listed if name.split() != [name]]:
         raise UnsupportedData(f"coordinate names may not hold spaces (CF lists them space-separated): {spaced}")
     if listed:
         attrs["coordinates"] = " ".join(listed)
     return attrs
 
 
+def decode_times(name: str, variable: xr.Variable) -> xr.Variable:
+    """Turn a stored variable back into times or durations, lazily and at its own resolution; others stay."""
+    if not is_time(variable.attrs):
+        return variable
+    from xarray import coders, conventions
+
+    if "dtype" in variable.attrs:
+        durations = coders.CFTimedeltaCoder(decode_via_units=False)
+        return conventions.decode_cf_variable(name, variable, decode_times=False, decode_timedelta=durations)
+    words = {word: unit for unit, word in _UNITS.items()}
+    unit: Any = words[variable.attrs["units"].partition(" ")[0]]
+    instants = coders.CFDatetimeCoder(time_unit=unit)
+    return conventions.decode_cf_variable(name, variable, decode_times=instants, decode_timedelta=False)
+
+
+def is_time(attrs: Mapping[str, Any]) -> bool:
+    """Tell whether stored attributes are those of times: other variables may not have them."""
+    return attrs.get("_FillValue") == _NAT
+
+
+def _refuse_reserved(owner: str, attrs: Mapping[str, Any], kind: str) -> None:
+    """Refuse attributes by which CF would change the values when they are read."""
+    clash = sorted(_RESERVED & set(attrs))
+    if kind in "iuf" and " since " in str(attrs.get("units", "")):
+        clash.append("units")
+    if clash:
+        raise UnsupportedData(
+            f"{owner}: attributes {clash} tell readers to change the values; apply them first (xarray.decode_cf) "
+            "or rename them"
+        )
+
+
 def _json_attributes(owner: str, attrs: dict[Any, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, value in attrs.items():
+        if not isinstance(key, str):
+            raise UnsupportedData(f"{owner}: attribute names should be texts, got {key!r}")
         try:
-            plain[str(key)] = canonical.plain(value)
-        except TypeError as error:
-            raise UnsupportedData(f"{owner}: attribute {key!r}: {error}; use numbers, strings or lists") from error
+            plain[key] = canonical.plain(value)
+            canonical.dumps(plain[key])
+        except (TypeError, UnicodeEncodeError) as error:
+            raise UnsupportedData(f"{owner}: attribute {key!r}: {error}; use numbers, texts or lists") from error
     return plain
 
 
-def _time_attributes(path: str, attrs: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
-    unit = np.datetime_data(dtype)[0]
-    if unit not in _UNITS:
-        raise UnsupportedData(f"variable {path!r} is {dtype}: use a resolution of s, ms, us or ns")
-    if clash := {"units", "calendar", "_FillValue"} & set(attrs):
-        raise UnsupportedData(f"variable {path!r} holds times and so may not carry attributes {sorted(clash)}")
+def _time_attributes(owner: str, attrs: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
+    unit, count = np.datetime_data(dtype)
+    if unit not in _UNITS or count != 1:
+        raise UnsupportedData(f"{owner} is {dtype}: use a resolution of s, ms, us or ns")
+    if clash := sorted((_RESERVED | {"units", "calendar", "bounds", "climatology"}) & set(attrs)):
+        raise UnsupportedData(f"{owner} holds times and so may not carry attributes {clash}")
     if dtype.kind == "M":
-        time = {"units": f"{_UNITS[unit]} since 1970-01-01", "calendar": "proleptic_gregorian"}
-    else:
-        time = {"units": _UNITS[unit], "dtype": str(dtype)}
-    return {**attrs, **time, "_FillValue": _NAT}
+        return {"units": f"{_UNITS[unit]} since 1970-01-01", "calendar": "proleptic_gregorian", "_FillValue": _NAT}
+    return {"units": _UNITS[unit], "dtype": str(dtype), "_FillValue": _NAT}
 
 
 def _checked_strings(block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -140,7 +195,8 @@ def _round_mantissa(block: np.ndarray[Any, Any], keepbits: int) -> np.ndarray[An
 
     codec = BitRound(keepbits=keepbits)
     rounded: np.ndarray[Any, Any] = np.asarray(codec.decode(codec.encode(np.ascontiguousarray(block))))
-    return np.asarray(rounded.view(block.dtype).reshape(block.shape))
+    rounded = rounded.view(block.dtype).reshape(block.shape)
+    return np.where(np.isfinite(rounded), rounded, block)  # NaN, infinities, and the largest numbers stay
 
 
 assert sys.byteorder == "little", "the store writes memory as it is; big-endian machines are not supported"

@@ -6,16 +6,19 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import StoreError, StoreFull, StoreReadOnly
+from .errors import ArtifactNotFound, StoreError, StoreFull, StoreReadOnly
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _SYNC_WHOLE_FILE_SYSTEM_ABOVE = 16  # files; below, one fsync each is cheaper (measured)
 
 
@@ -66,16 +69,22 @@ def read_only_file(path: Path) -> Iterator[Callable[[Buffer], None]]:
         os.close(descriptor)
 
 
+def make_folder(path: Path, *, durable: bool) -> None:
+    """Make one folder, with its entry in the parent flushed."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        if durable:
+            sync_directory(path.parent)
+
+
 def write_new(path: Path, data: bytes, scratch: Path, *, durable: bool) -> bool:
     """Create ``path`` with ``data`` in one step; False if it was there already (the first writer wins)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _write_beside(data, scratch, durable=durable)
-    try:
-        os.link(temporary, path)  # unlike rename, fails if the name is taken
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
+    make_folder(path.parent, durable=durable)
+    with _written_beside(data, scratch, durable=durable) as temporary:
+        try:
+            os.link(temporary, path)  # unlike rename, fails if the name is taken
+        except FileExistsError:
+            return False
     if durable:
         sync_directory(path.parent)
     return True
@@ -83,20 +92,25 @@ def write_new(path: Path, data: bytes, scratch: Path, *, durable: bool) -> bool:
 
 def replace(path: Path, data: bytes, scratch: Path, *, durable: bool) -> None:
     """Write ``path`` in one step, over whatever was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(_write_beside(data, scratch, durable=durable), path)
+    make_folder(path.parent, durable=durable)
+    with _written_beside(data, scratch, durable=durable) as temporary:
+        os.replace(temporary, path)
     if durable:
         sync_directory(path.parent)
 
 
-def _write_beside(data: bytes, scratch: Path, *, durable: bool) -> Path:
+@contextlib.contextmanager
+def _written_beside(data: bytes, scratch: Path, *, durable: bool) -> Iterator[Path]:
     temporary = scratch / private_name()
-    with open(temporary, "wb") as file:
-        file.write(data)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    return temporary
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_tree(path: Path) -> None:
@@ -114,23 +128,22 @@ def tree_bytes(root: Path) -> int:
     return total
 
 
+def checked(name: str) -> str:
+    """Return ``name`` if it may be part of a path.
+
+    Raises
+    ------
+    ArtifactNotFound
+        If it could lead out of its folder: nothing of that name is in the store.
+    """
+    if not _NAME.fullmatch(name):
+        raise ArtifactNotFound(f"{name!r} names nothing in a store: use letters, digits, '.', '_' and '-'")
+    return name
+
+
 def private_name() -> str:
-    """Name a file or folder after its owner: ``<host>-<pid>-<random>``."""
+    """Name a file or folder so that nobody else has it; host and process are for people."""
     return f"{os.uname().nodename}-{os.getpid()}-{os.urandom(6).hex()}"
-
-
-def owner_is_dead(name: str) -> bool:
-    """Tell whether a :func:`private_name` names a process of this host that no longer lives."""
-    host, _, pid = name.rpartition("-")[0].rpartition("-")
-    if host != os.uname().nodename or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 @contextlib.contextmanager
@@ -140,18 +153,34 @@ def clear_errors(action: str, root: Path) -> Iterator[None]:
         yield
     except StoreError:
         raise
+    except sqlite3.OperationalError as error:
+        raise _from_sqlite(error, action, root) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            free = shutil.disk_usage(root).free
-            message = (
-                f"no space left while {action}: {free:,} bytes are free in {root}. Nothing was committed. "
-                "Free some space (`fieldloom gc` removes what no kept run needs) and run again."
-            )
-            raise StoreFull(error.errno, message) from error
+            raise StoreFull(error.errno, _full(action, root)) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            message = (
-                f"cannot write while {action}: {root} is read-only for this user. "
-                "Choose another store with --store, or change the folder's permissions."
-            )
-            raise StoreReadOnly(error.errno, message) from error
+            raise StoreReadOnly(error.errno, _read_only(action, root)) from error
         raise
+
+
+def _from_sqlite(error: sqlite3.OperationalError, action: str, root: Path) -> Exception:
+    text = str(error)
+    if "full" in text:
+        return StoreFull(errno.ENOSPC, _full(action, root))
+    if "readonly" in text or "unable to open" in text:
+        return StoreReadOnly(errno.EROFS, _read_only(action, root))
+    return StoreError(f"{text} while {action} in {root}")
+
+
+def _full(action: str, root: Path) -> str:
+    return (
+        f"no space left while {action}: {shutil.disk_usage(root).free:,} bytes are free in {root}. Nothing was "
+        "committed. Free some space (`fieldloom gc` removes what no kept run needs) and run again."
+    )
+
+
+def _read_only(action: str, root: Path) -> str:
+    return (
+        f"cannot write while {action}: {root} is read-only for this user. "
+        "Choose another store with --store, or change the folder's permissions."
+    )

@@ -22,6 +22,7 @@ from . import files, locks
 from .store import Store
 
 DEFAULT_GRACE = 3600.0  # seconds
+_TEMPORARY = 3600.0  # seconds after which a temporary file is a leftover; writing one takes milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +65,39 @@ def collect(
 
 
 def _remove(store: Store, digest: str, keys: list[str], grace: float) -> bool:
-    trash = store.scratch()
-    try:
-        with locks.exclusive(store.root / "leases" / "gate"):
-            if store.age(digest) <= grace:
-                return False
-            for key in keys:
-                store.forget(key)
-            os.rename(store.root / "objects" / digest[:2] / f"{digest}.zarr", trash / "object")
-    finally:
-        files.remove_tree(trash)
+    with store.scratch() as trash, locks.exclusive(store.root / "leases" / "gate"):
+        if store.age(digest) <= grace:
+            return False
+        for key in keys:
+            store.forget(key)
+        os.rename(store.root / "objects" / digest[:2] / f"{digest}.zarr", trash / "object")
     return True
 
 
 def _sweep(store: Store, grace: float) -> int:
     """Remove staging of dead processes, unheld leases, and checkpoints that nobody works on any more."""
     swept = 0
-    for folder in (store.root / "tmp").iterdir():
-        if files.owner_is_dead(folder.name):
-            _discard(folder)
+    for path in (store.root / "tmp").iterdir():
+        left = locks.is_abandoned(path) if path.is_dir() else _is_old(path, _TEMPORARY)
+        if left:
+            _discard(path)
             swept += 1
     for lease in (store.root / "leases").glob("*.lock"):
         if lock := locks.try_lock(lease):
             lock.release()  # removes the file
             swept += 1
     for folder in (store.root / "checkpoints").iterdir():
-        old = time.time() - folder.stat().st_mtime > grace
-        if old and not store.is_leased(folder.name):
+        if _is_old(folder, grace) and not store.is_leased(folder.name):
             files.remove_tree(folder)
             swept += 1
     return swept
+
+
+def _is_old(path: Path, age: float) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > age
+    except FileNotFoundError:
+        return False
 
 
 def _discard(path: Path) -> None:

@@ -9,6 +9,7 @@ the layout.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -17,12 +18,14 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
+from .errors import UnsupportedData
 from .profile import Profile
 
 CHUNK_BYTES = 16 * 2**20  # measured optimum between CPU per byte and files per array
 STRING_BYTES = 64  # assumed mean length of a string when its chunk is sized
 STRING = "string"  # Zarr's variable-length UTF-8 data type
 _CRC_BYTES = 4
+_CHUNK_PATH = re.compile(r"(.+?)/(c(?:/\d+)*)")
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -52,7 +55,7 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int, target: int = CHUNK_BYTES
     for axis in reversed(range(len(shape))):
         size = max(shape[axis], 1)
         if size > room:
-            chunk[axis] = math.ceil(size / math.ceil(size / room))
+            chunk[axis] = -(-size // -(-size // room))
             break
         chunk[axis] = size
         room //= size
@@ -67,6 +70,12 @@ def chunk_grid(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple
 def chunk_name(index: tuple[int, ...]) -> str:
     """Name the chunk's file relative to its array (Zarr v3 default key encoding)."""
     return "/".join(["c", *map(str, index)])
+
+
+def split_chunk_path(file: str) -> tuple[str, str]:
+    """Split ``group/array/c/0/1`` into the array's path and the chunk's name; the latter is empty for other files."""
+    match = _CHUNK_PATH.fullmatch(file)
+    return (match[1], match[2]) if match else (file.rpartition("/")[0], "")
 
 
 def array_metadata(spec: ArraySpec, chunk: tuple[int, ...], profile: Profile) -> dict[str, Any]:
@@ -118,7 +127,10 @@ def encode_strings(block: np.ndarray[Any, Any]) -> tuple[Bytes, Bytes]:
     """Encode strings as Zarr's ``vlen-utf8``: (header with the count, then length and UTF-8 bytes of each)."""
     parts: list[bytes] = []
     for text in block.reshape(-1):
-        encoded = str(text).encode()
+        try:
+            encoded = str(text).encode()
+        except UnicodeEncodeError as error:
+            raise UnsupportedData(f"the string {text!r} is not valid Unicode: {error.reason}") from error
         parts += [len(encoded).to_bytes(4, "little"), encoded]
     header = block.size.to_bytes(4, "little")
     return np.frombuffer(header, np.uint8), np.frombuffer(b"".join(parts), np.uint8)
@@ -162,4 +174,6 @@ def checksum_bytes(crc: int) -> bytes:
 
 def split_checksum(data: Bytes) -> tuple[Bytes, int]:
     """Split a chunk's file into payload and the checksum stored behind it."""
+    if data.size < _CRC_BYTES:
+        return data, -1  # no checksum at all: matches nothing
     return data[:-_CRC_BYTES], int.from_bytes(data[-_CRC_BYTES:].tobytes(), "little")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -42,13 +44,15 @@ _JSON = frozenset({"info", "outputs"})
 class Ledger:
     """Runs and their instances, as plain dictionaries. Safe for several threads and processes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        source = f"file:{quote(str(path))}?immutable=1" if read_only else f"file:{quote(str(path))}"
+        self._db = sqlite3.connect(source, timeout=60, check_same_thread=False, isolation_level=None, uri=True)
         self._db.row_factory = sqlite3.Row
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(_SCHEMA)
+        if not read_only:
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
         self._db.close()
@@ -57,7 +61,7 @@ class Ledger:
 
     def start_run(self, run: dict[str, Any]) -> None:
         """Insert a run: ``id``, ``flow``, ``status``, ``started`` (seconds since 1970) and ``info`` (JSON)."""
-        self._insert("runs", _RUN, [{"finished": None, **run}])
+        self._insert("INSERT", "runs", _RUN, [{"finished": None, **run}])
 
     def finish_run(self, run_id: str, status: str, finished: float) -> None:
         """Close a run."""
@@ -66,13 +70,13 @@ class Ledger:
 
     def update_run(self, run_id: str, info: dict[str, Any]) -> None:
         """Merge ``info`` into what is known of a run."""
-        with self._lock:
+        with self._transaction():
             merged = {**(self.run(run_id) or {}).get("info", {}), **info}
             self._db.execute("UPDATE runs SET info = ? WHERE id = ?", (json.dumps(merged), run_id))
 
     def write_instances(self, rows: Iterable[dict[str, Any]]) -> None:
         """Insert or replace instances (keys as in the table, ``outputs`` and ``info`` as JSON) in one go."""
-        self._insert("instances", _INSTANCE, rows)
+        self._insert("INSERT OR REPLACE", "instances", _INSTANCE, rows)
 
     def write_code(self, digest: str, functions: dict[str, str]) -> None:
         """Remember the functions, with their hashes, behind a code digest."""
@@ -84,13 +88,19 @@ class Ledger:
         with self._lock:
             self._db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
-    def _insert(self, table: str, columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
+    def _insert(self, verb: str, table: str, columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
         values = [[json.dumps(row[c]) if c in _JSON else row[c] for c in columns] for row in rows]
         marks = ",".join("?" * len(columns))
+        with self._transaction():
+            self._db.executemany(f"{verb} INTO {table} ({','.join(columns)}) VALUES ({marks})", values)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, and nobody else writes meanwhile."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany(f"INSERT OR REPLACE INTO {table} ({','.join(columns)}) VALUES ({marks})", values)
+                yield
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise

@@ -38,14 +38,18 @@ class Lock:
 
 def try_lock(path: Path) -> Lock | None:
     """Take the lock at ``path``, or return None if a living process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    probes = 3  # is_held() of another process holds it for microseconds
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            return None
+            if not probes:
+                return None
+            probes -= 1
+            time.sleep(0.0005)
+            continue
         if _still_names(path, descriptor):
             return Lock(path, descriptor)
         os.close(descriptor)  # the holder before us removed the file under our feet: again
@@ -73,6 +77,33 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextlib.contextmanager
+def held_folder(path: Path) -> Iterator[Path]:
+    """Make the folder ``path`` and hold a lock on it: :func:`is_abandoned` is false while this process lives."""
+    path.mkdir()
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield path
+    finally:
+        os.close(descriptor)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Tell whether no living process holds the folder ``path``."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 @contextlib.contextmanager

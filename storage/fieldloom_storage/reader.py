@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from . import canonical, layout
+from .encoding import decode_times
 from .errors import CorruptArtifact
 from .layout import STRING, ArraySpec
-from .writer import array_content, content_digest
+from .writer import FORMAT, array_content, content_digest
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 class StoredArray(BackendArray):
     """One array on disk, read lazily chunk by chunk (xarray's backend protocol)."""
 
-    def __init__(self, folder: Path, label: str, metadata: dict[str, Any]) -> None:
-        self._folder, self._label = folder, label
+    def __init__(self, folder: Path, label: str, metadata: dict[str, Any], checksums: dict[str, list[int]]) -> None:
+        self._folder, self._label, self._checksums = folder, label, checksums
         self._chunk = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
         self._compressed = any(codec["name"] == "blosc" for codec in metadata["codecs"])
         self.spec = ArraySpec(
@@ -83,7 +85,7 @@ class StoredArray(BackendArray):
         except FileNotFoundError:
             raise self._corrupt(index, "is missing") from None
         payload, stored = layout.split_checksum(data)
-        if layout.checksum(payload) != stored:
+        if not layout.checksum(payload) == stored == self._expected(index):
             raise self._corrupt(index, "fails its checksum")
         if self._compressed:
             payload = layout.decompress(payload)
@@ -100,10 +102,14 @@ class StoredArray(BackendArray):
                     if file.readinto(piece) != piece.size:
                         raise self._corrupt(index, "is truncated")
                     crc = layout.checksum(piece, crc)
-                if file.read(5) != layout.checksum_bytes(crc):
+                if file.read(5) != layout.checksum_bytes(crc) or crc != self._expected(index):
                     raise self._corrupt(index, "fails its checksum")
         except FileNotFoundError:
             raise self._corrupt(index, "is missing") from None
+
+    def _expected(self, index: tuple[int, ...]) -> int | None:
+        """The checksum that the manifest has, so that a chunk in another's place is noticed, too."""
+        return self._checksums.get(layout.chunk_name(index), [0, None])[1]
 
     def _corrupt(self, index: tuple[int, ...], what: str) -> CorruptArtifact:
         return CorruptArtifact(
@@ -127,38 +133,70 @@ class StoredArray(BackendArray):
 
 
 def open_object(folder: Path) -> xr.Dataset | xr.DataTree:
-    """Open the object in ``folder`` lazily; a Dataset, or a DataTree if it has groups."""
+    """Open the object in ``folder`` lazily; a Dataset, or the DataTree that was stored.
+
+    Raises
+    ------
+    CorruptArtifact
+        If manifest or metadata are not what was committed.
+    """
     import xarray as xr
 
-    groups = _arrays(folder)
-    datasets = {path: _dataset(attrs, arrays) for path, (attrs, arrays) in groups.items()}
-    if set(datasets) == {"/"} and json.loads((folder / "manifest.json").read_bytes())["kind"] == "dataset":
-        return datasets["/"]
-    return xr.DataTree.from_dict(datasets)
+    manifest = read_manifest(folder)
+    datasets = {path: _dataset(attrs, arrays) for path, (attrs, arrays) in _arrays(folder, manifest).items()}
+    return datasets["/"] if manifest["kind"] == "dataset" else xr.DataTree.from_dict(datasets)
 
 
 def recompute_digest(folder: Path) -> str:
     """Recompute the content digest of the object in ``folder`` from its bytes."""
+    manifest = read_manifest(folder)
     return content_digest(
+        manifest["kind"],
         {
             path: {"attrs": attrs, "arrays": {n: array_content(a.spec, a.values_digest()) for n, a in arrays.items()}}
-            for path, (attrs, arrays) in _arrays(folder).items()
-        }
+            for path, (attrs, arrays) in _arrays(folder, manifest).items()
+        },
     )
 
 
-def _arrays(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, StoredArray]]]:
-    root = json.loads((folder / "zarr.json").read_bytes())
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of the object in ``folder``.
+
+    Raises
+    ------
+    CorruptArtifact
+        If a bit of it has changed, or a newer version wrote it.
+    FileNotFoundError
+        If there is none.
+    """
+    try:
+        manifest = canonical.unseal((folder / "manifest.json").read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CorruptArtifact(f"artifact {folder.stem}: manifest.json is damaged: {error}") from error
+    if manifest["format"] > FORMAT:
+        raise CorruptArtifact(f"artifact {folder.stem} was written by a newer version; upgrade fieldloom")
+    return manifest
+
+
+def _arrays(folder: Path, manifest: dict[str, Any]) -> dict[str, tuple[dict[str, Any], dict[str, StoredArray]]]:
+    data = (folder / "zarr.json").read_bytes()
+    if canonical.hexdigest(blake3(data)) != manifest["metadata"]["zarr.json"]:
+        raise CorruptArtifact(f"artifact {folder.stem}: zarr.json has changed. Run `fieldloom verify --repair`.")
+    root = json.loads(data)
     documents = {"": root, **root["consolidated_metadata"]["metadata"]}
     groups: dict[str, tuple[dict[str, Any], dict[str, StoredArray]]] = {
         f"/{path}": (document["attributes"], {})
         for path, document in documents.items()
         if document["node_type"] == "group"
     }
+    checksums: dict[str, dict[str, list[int]]] = {}
+    for file, entry in manifest["files"].items():
+        array, chunk = layout.split_chunk_path(file)
+        checksums.setdefault(array, {})[chunk] = entry
     for path, document in documents.items():
         if document["node_type"] == "array":
             group, _, name = path.rpartition("/")
-            groups[f"/{group}"][1][name] = StoredArray(folder / path, folder.stem, document)
+            groups[f"/{group}"][1][name] = StoredArray(folder / path, folder.stem, document, checksums.get(path, {}))
     return groups
 
 
@@ -169,15 +207,19 @@ def _dataset(attrs: dict[str, Any], arrays: dict[str, StoredArray]) -> xr.Datase
     for name, array in arrays.items():
         lazy: Any = indexing.LazilyIndexedArray(array)
         lazy = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(lazy))  # type: ignore[no-untyped-call]  # xarray's
-        variables[name] = xr.Variable(array.spec.dims, lazy, array.spec.attrs)
-    return xr.decode_cf(xr.Dataset(variables, attrs=attrs), decode_timedelta=True)
+        variables[name] = decode_times(name, xr.Variable(array.spec.dims, lazy, array.spec.attrs))
+    listed = attrs.get("coordinates", "").split()
+    own = {key: value for key, value in attrs.items() if key != "coordinates"}
+    return xr.Dataset(variables, attrs=own).set_coords(listed)
 
 
 def _bounds(key: int | slice, size: int) -> tuple[tuple[int, int], int]:
     """Reduce one basic index to a box side and the step to take in it (0: drop the axis)."""
     if isinstance(key, int | np.integer):
-        start = int(key) % size if size else 0
-        return (start, start + 1), 0
+        start = operator.index(key)
+        if not -size <= start < size:
+            raise IndexError(f"index {start} is out of bounds for an axis of {size}")
+        return (start % size, start % size + 1), 0
     start, stop, step = key.indices(size)
     count = math.ceil((stop - start) / step) if (stop - start) * step > 0 else 0
     if not count:

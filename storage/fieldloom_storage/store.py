@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import canonical, files, locks
-from .errors import ArtifactNotFound, CorruptArtifact, StoreFormatError
+from .errors import ArtifactNotFound, CorruptArtifact, StoreError, StoreFormatError
 from .ledger import Ledger
 from .profile import Profile, Stream
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 FORMAT = 1
-_FOLDERS = ("objects", "keys", "checkpoints", "runs", "pins", "leases", "tmp")
+_FOLDERS = ("objects", "keys", "checkpoints", "runs", "pins", "leases", "prefect", "tmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Store:
         marker = self.root / "store.json"
         try:
             found = canonical.unseal(marker.read_bytes())["format"]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if not create:
                 raise StoreFormatError(f"{self.root} is not a fieldloom store: it has no store.json") from None
             self._create(marker)
@@ -102,11 +102,12 @@ class Store:
             )
 
     def _create(self, marker: Path) -> None:
-        if self.root.is_dir() and any(self.root.iterdir()) and not (self.root / "tmp").is_dir():
+        if self.root.exists() and not (self.root.is_dir() and set(os.listdir(self.root)) <= {*_FOLDERS, marker.name}):
             raise StoreFormatError(f"{self.root} is not empty and not a fieldloom store; choose an empty folder")
         with files.clear_errors("creating the store", self.root.parent):
+            self.root.mkdir(parents=True, exist_ok=True)
             for name in _FOLDERS:
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+                files.make_folder(self.root / name, durable=self.durable)
             files.write_new(marker, canonical.seal({"format": FORMAT}), self.root / "tmp", durable=self.durable)
 
     # -- artifacts
@@ -121,45 +122,59 @@ class Store:
         StoreFull, StoreReadOnly
             If the disk refuses. Nothing is visible then.
         """
-        with self._written(data, "storing an artifact") as (staged, manifest):
+        with self.written(data, "storing an artifact") as (staged, manifest):
             digest: str = manifest["digest"]
             final = self._object(digest)
-            final.parent.mkdir(exist_ok=True)
+            files.make_folder(final.parent, durable=self.durable)
             with locks.shared(self._gate):
-                try:
-                    os.rename(staged, final)
-                except OSError:
-                    if not final.is_dir():
-                        raise
-                    os.utime(final)  # somebody stored the same content: keep theirs, and keep it fresh for gc
+                os.utime(staged)  # a long flush must not make it old for gc
+                self._move_in(staged, final)
             if self.durable:
                 files.sync_directory(final.parent)
         return Artifact(digest, final, manifest["nbytes"], manifest["stored"])
 
+    def _move_in(self, staged: Path, final: Path) -> None:
+        """Rename a staged object into place. The same content from somebody else stays, unless it is damaged."""
+        try:
+            os.rename(staged, final)
+        except OSError:
+            if not final.is_dir():
+                raise
+        else:
+            return
+        try:
+            self.path(final.stem)
+        except StoreError:
+            os.rename(final, staged.with_name("damaged"))  # goes with the staging folder
+            os.rename(staged, final)
+        else:
+            os.utime(final)
+            if self.durable:  # its writer may have been less careful
+                files.sync_tree(final, 1)
+
     @contextlib.contextmanager
-    def _written(self, data: xr.Dataset | xr.DataTree | Stream, action: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def written(self, data: xr.Dataset | xr.DataTree | Stream, action: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Write ``data`` to a staging folder, flushed to disk; the folder goes when the block ends."""
         from .writer import write_object
 
-        staging = self.scratch()
-        try:
-            with files.clear_errors(action, self.root):
-                staged = staging / "object"
-                manifest = write_object(staged, data, self.profile)
-                with files.read_only_file(staged / "manifest.json") as write:
-                    write(canonical.seal(manifest))
-                if self.durable:
-                    files.sync_tree(staged, len(manifest["files"]) + len(manifest["metadata"]) + 1)
-                yield staged, manifest
-        finally:
-            files.remove_tree(staging)
+        with files.clear_errors(action, self.root), self.scratch() as staging:
+            staged = staging / "object"
+            manifest = write_object(staged, data, self.profile)
+            with files.read_only_file(staged / "manifest.json") as write:
+                write(canonical.seal(manifest))
+            if self.durable:
+                files.sync_tree(staged, len(manifest["files"]) + len(manifest["metadata"]) + 1)
+            yield staged, manifest
 
-    def scratch(self) -> Path:
-        """Create an empty folder on the store's file system; gc removes it once this process is dead."""
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Lend an empty folder on the store's file system; gone when the block ends, or by gc if this process dies."""
         folder = self.root / "tmp" / files.private_name()
-        with files.clear_errors("creating a scratch folder", self.root):
-            folder.mkdir()
-        return folder
+        with files.clear_errors("making a scratch folder", self.root), locks.held_folder(folder):
+            try:
+                yield folder
+            finally:
+                files.remove_tree(folder)
 
     def path(self, digest: str) -> Path:
         """Folder of an artifact, which ``xarray.open_zarr`` opens; complete at least in its files' sizes.
@@ -196,15 +211,12 @@ class Store:
         ------
         ArtifactNotFound, CorruptArtifact
         """
+        from .reader import read_manifest
+
         try:
-            manifest = canonical.unseal((self._object(digest) / "manifest.json").read_bytes())
-        except FileNotFoundError:
+            return read_manifest(self._object(digest))
+        except (FileNotFoundError, NotADirectoryError):
             raise ArtifactNotFound(f"artifact {digest} is not in {self.root}") from None
-        except ValueError as error:
-            raise CorruptArtifact(f"artifact {digest}: manifest.json is damaged: {error}") from error
-        if manifest["format"] > FORMAT:
-            raise CorruptArtifact(f"artifact {digest} was written by a newer version; upgrade fieldloom")
-        return manifest
 
     def artifact(self, digest: str) -> Artifact:
         """Describe an artifact without opening it."""
@@ -242,17 +254,20 @@ class Store:
         ArtifactNotFound
             If an output is not in the store.
         """
-        document = {"key": key, "outputs": dict(outputs), "meta": dict(meta)}
-        with files.clear_errors("recording an action", self.root), locks.shared(self._gate):
-            if missing := [digest for digest in outputs.values() if not self._freshen(digest)]:
-                raise ArtifactNotFound(f"action {key}: outputs {', '.join(missing)} are not in the store")
-            data = canonical.seal(document)
-            if not files.write_new(self._key(key), data, self.root / "tmp", durable=self.durable):
+        made = Record(key, dict(outputs), dict(meta))
+        data = canonical.seal({"key": key, "outputs": made.outputs, "meta": made.meta})
+        with files.clear_errors("recording an action", self.root):
+            with locks.shared(self._gate):
+                if missing := [digest for digest in outputs.values() if not self._freshen(digest)]:
+                    raise ArtifactNotFound(f"action {key}: outputs {', '.join(missing)} are not in the store")
+                if files.write_new(self._key(key), data, self.root / "tmp", durable=self.durable):
+                    return made
+            with locks.exclusive(self._gate):  # there is a record: it wins, unless it is damaged or leads nowhere
                 winner = self._read_record(key)
                 if winner is not None and all(map(self._freshen, winner.outputs.values())):
                     return winner
                 files.replace(self._key(key), data, self.root / "tmp", durable=self.durable)
-        return Record(key, dict(outputs), dict(meta))
+        return made
 
     def records(self) -> Iterator[tuple[str, Record | None]]:
         """List every action key with its record; None if the record is damaged."""
@@ -261,15 +276,15 @@ class Store:
 
     def forget(self, key: str) -> None:
         """Remove one action record: the action will run again."""
-        with contextlib.suppress(FileNotFoundError):
-            self._key(key).unlink()
+        self._key(key).unlink(missing_ok=True)
 
     def _read_record(self, key: str) -> Record | None:
+        path = self._key(key)
         try:
-            document = canonical.unseal(self._key(key).read_bytes())
-        except (FileNotFoundError, ValueError):
+            document = canonical.unseal(path.read_bytes())
+            return Record(document["key"], document["outputs"], document["meta"])
+        except (OSError, ValueError, KeyError, RecursionError):
             return None  # a damaged record is no record; verify names it
-        return Record(document["key"], document["outputs"], document["meta"])
 
     def _freshen(self, digest: str) -> bool:
         try:
@@ -303,71 +318,49 @@ class Store:
         ------
         ArtifactNotFound
         """
-        if digest not in self:
-            raise ArtifactNotFound(f"artifact {digest} is not in {self.root}")
-        (self.root / "pins" / digest).touch()
+        with files.clear_errors("pinning an artifact", self.root), locks.shared(self._gate):
+            if not self._freshen(digest):  # fresh, so that a gc that has not seen the pin spares it
+                raise ArtifactNotFound(f"artifact {digest} is not in {self.root}")
+            (self.root / "pins" / files.checked(digest)).touch()
 
     def unpin(self, digest: str) -> None:
         """Undo :meth:`pin`."""
-        (self.root / "pins" / digest).unlink(missing_ok=True)
+        with files.clear_errors("unpinning an artifact", self.root):
+            (self.root / "pins" / files.checked(digest)).unlink(missing_ok=True)
 
     def pins(self) -> set[str]:
         """List the pinned artifacts."""
         return {path.name for path in (self.root / "pins").iterdir()}
 
-    # -- checkpoints
-
-    def save_checkpoint(self, key: str, step: int, data: xr.Dataset | xr.DataTree) -> None:
-        """Keep the state of unfinished action ``key`` after ``step``; older states are dropped."""
-        folder = self.root / "checkpoints" / key
-        with self._written(data, "saving a checkpoint") as (staged, _):
-            folder.mkdir(exist_ok=True)
-            final = folder / f"{step:012d}.zarr"
-            if not final.exists():
-                os.rename(staged, final)
-            if self.durable:
-                files.sync_directory(folder)
-        for older in folder.glob("*.zarr"):
-            if older.name != final.name:
-                files.remove_tree(older)
-
-    def latest_checkpoint(self, key: str) -> tuple[int, xr.Dataset | xr.DataTree] | None:
-        """Load the newest intact state of action ``key``, with its step."""
-        from .reader import open_object
-
-        for folder in sorted((self.root / "checkpoints" / key).glob("*.zarr"), reverse=True):
-            try:
-                return int(folder.stem), open_object(folder).load()
-            except (CorruptArtifact, OSError, ValueError):
-                continue
-        return None
-
-    def clear_checkpoints(self, key: str) -> None:
-        """Drop the states of action ``key``."""
-        files.remove_tree(self.root / "checkpoints" / key)
-
-    # -- the rest
+    # -- runs and sizes
 
     @cached_property
     def ledger(self) -> Ledger:
         """The run ledger of this store."""
         with files.clear_errors("opening the run ledger", self.root):
-            return Ledger(self.root / "runs" / "ledger.db")
+            if not self._writable:
+                return Ledger(self.root / "runs" / "ledger.db", read_only=True)
+            with locks.exclusive(self._gate):  # SQLite's switch to WAL is no match for eight processes at once
+                return Ledger(self.root / "runs" / "ledger.db")
 
     def forget_run(self, run_id: str) -> None:
         """Drop a run's record and folder; gc may then collect what only it needed."""
-        self.ledger.delete_run(run_id)
-        files.remove_tree(self.root / "runs" / run_id)
+        folder = self.root / "runs" / files.checked(run_id)
+        with files.clear_errors("forgetting a run", self.root):
+            self.ledger.delete_run(run_id)
+        files.remove_tree(folder)
 
     def usage(self) -> dict[str, int]:
         """Account for the store: number of artifacts, and bytes of artifacts, checkpoints, runs, staging."""
         counts = {"artifacts": 0, "nbytes": 0, "stored": 0}
         for digest in self.digests():
-            with contextlib.suppress(CorruptArtifact, ArtifactNotFound):
-                artifact = self.artifact(digest)
-                counts["artifacts"] += 1
-                counts["nbytes"] += artifact.nbytes
-                counts["stored"] += artifact.stored
+            with contextlib.suppress(StoreError):
+                found = self.artifact(digest)
+                counts = {
+                    "artifacts": counts["artifacts"] + 1,
+                    "nbytes": counts["nbytes"] + found.nbytes,
+                    "stored": counts["stored"] + found.stored,
+                }
         return counts | {name: files.tree_bytes(self.root / name) for name in ("checkpoints", "runs", "tmp")}
 
     def age(self, digest: str) -> float:
@@ -381,15 +374,15 @@ class Store:
     def _writable(self) -> bool:
         return os.access(self.root / "leases", os.W_OK)
 
-    @property
+    @cached_property
     def _gate(self) -> Path:
         return self.root / "leases" / "gate"
 
     def _lease(self, name: str) -> Path:
-        return self.root / "leases" / f"{name}.lock"
+        return self.root / "leases" / f"{files.checked(name)}.lock"
 
     def _object(self, digest: str) -> Path:
-        return self.root / "objects" / digest[:2] / f"{digest}.zarr"
+        return self.root / "objects" / files.checked(digest)[:2] / f"{digest}.zarr"
 
     def _key(self, key: str) -> Path:
-        return self.root / "keys" / key[:2] / f"{key}.json"
+        return self.root / "keys" / files.checked(key)[:2] / f"{key}.json"

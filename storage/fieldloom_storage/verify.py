@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from . import canonical, files, layout
-from .errors import CorruptArtifact, StoreError
+from . import canonical, layout
+from .errors import StoreError
 from .reader import recompute_digest
 from .store import Store
 
@@ -39,6 +40,7 @@ def verify(store: Store, digests: Iterable[str] | None = None) -> Iterator[Probl
     """
     if digests is None:
         yield from _check_records(store)
+        yield from _strangers(store)
         digests = store.digests()
     for digest in digests:
         yield from _check_object(store, digest)
@@ -58,9 +60,8 @@ def repair(store: Store, problems: Iterable[Problem]) -> set[str]:
             store.forget(key)
     for digest in damaged:
         if digest in store:
-            trash = store.scratch()
-            os.rename(store.root / "objects" / digest[:2] / f"{digest}.zarr", trash / "object")
-            files.remove_tree(trash)
+            with store.scratch() as trash:
+                os.rename(store.root / "objects" / digest[:2] / f"{digest}.zarr", trash / "object")
     return damaged
 
 
@@ -79,9 +80,12 @@ def _check_records(store: Store) -> Iterator[Problem]:
 
 def _check_object(store: Store, digest: str) -> Iterator[Problem]:
     folder = store.root / "objects" / digest[:2] / f"{digest}.zarr"
+    if digest[:2] != folder.parent.name or not folder.is_dir():
+        yield Problem(digest, None, "", "is not in its place")
+        return
     try:
         manifest = store.manifest(digest)
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         yield Problem(digest, None, "manifest.json", f"is damaged: {error}")
         return
     found_any = False
@@ -92,7 +96,7 @@ def _check_object(store: Store, digest: str) -> Iterator[Problem]:
         return
     try:
         recomputed = recompute_digest(folder)
-    except (CorruptArtifact, ValueError, OSError) as error:  # unreachable unless the manifest lies
+    except (StoreError, ValueError, LookupError, OSError) as error:  # only if the manifest itself lies
         yield Problem(digest, None, "", f"cannot be read: {error}")
         return
     if recomputed != digest or manifest["digest"] != digest:
@@ -101,27 +105,45 @@ def _check_object(store: Store, digest: str) -> Iterator[Problem]:
 
 def _check_files(folder: Path, digest: str, manifest: dict[str, Any]) -> Iterator[Problem]:
     expected = {**manifest["files"], **manifest["metadata"], "manifest.json": None}
-    present = {
-        os.path.relpath(os.path.join(root, name), folder) for root, _, names in os.walk(folder) for name in names
-    }
+    present = set(_files_below(folder))
     for name in sorted(present - set(expected)):
-        yield Problem(digest, _variable(name), name, "does not belong to the artifact")
+        yield Problem(digest, layout.split_chunk_path(name)[0] or None, name, "does not belong to the artifact")
     for name in sorted(set(expected) - present):
-        yield Problem(digest, _variable(name), name, "is missing")
+        yield Problem(digest, layout.split_chunk_path(name)[0] or None, name, "is missing")
     for name in sorted(set(manifest["metadata"]) & present):
         if canonical.hexdigest(blake3((folder / name).read_bytes())) != manifest["metadata"][name]:
-            yield Problem(digest, _variable(name), name, "has changed: its BLAKE3 differs")
+            yield Problem(digest, layout.split_chunk_path(name)[0] or None, name, "has changed: its BLAKE3 differs")
     for name in sorted(set(manifest["files"]) & present):
         size, crc = manifest["files"][name]
         data = np.fromfile(folder / name, np.uint8)
         if data.size != size:
-            yield Problem(digest, _variable(name), name, f"has {data.size:,} bytes, not {size:,}")
+            yield Problem(
+                digest, layout.split_chunk_path(name)[0] or None, name, f"has {data.size:,} bytes, not {size:,}"
+            )
             continue
         payload, stored = layout.split_checksum(data)
         if not layout.checksum(payload) == stored == crc:
-            yield Problem(digest, _variable(name), name, "has changed: its CRC-32C differs")
+            yield Problem(digest, layout.split_chunk_path(name)[0] or None, name, "has changed: its CRC-32C differs")
 
 
-def _variable(file: str) -> str | None:
-    head, _, tail = file.rpartition("/zarr.json") if file.endswith("/zarr.json") else file.partition("/c")
-    return (head or None) if _ or tail else None
+def _files_below(folder: Path) -> Iterator[str]:
+    """Everything below ``folder`` that is not a folder with something in it, links to folders included."""
+    for root, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        empty = not names and not folders
+        for path in [os.path.join(root, name) for name in names + links] + (
+            [root] if empty and root != str(folder) else []
+        ):
+            yield os.path.relpath(path, folder)
+
+
+def _strangers(store: Store) -> Iterator[Problem]:
+    """Name what lies in ``objects/`` and ``keys/`` and is neither an object nor a record."""
+    for section, pattern in (("objects", r"(..)/(\1[0-9a-f]{38})\.zarr(/.*)?"), ("keys", r"(..)/\1[\w.-]*\.json")):
+        seen = set()
+        for name in _files_below(store.root / section):
+            top = "/".join(name.split("/")[:2])
+            empty_shard = section == "objects" and len(name) == 2 and (store.root / section / name).is_dir()
+            if re.fullmatch(pattern, name) is None and not empty_shard and top not in seen:
+                seen.add(top)
+                yield Problem(section, None, top, "does not belong to the store")

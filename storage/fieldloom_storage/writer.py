@@ -16,7 +16,7 @@ import numpy as np
 from blake3 import blake3
 
 from . import canonical, files, layout
-from .encoding import Encoding, encoding_of, root_attributes
+from .encoding import Encoding, check_name, encoding_of, root_attributes
 from .errors import UnsupportedData
 from .layout import ArraySpec
 from .profile import Profile, Stream
@@ -50,8 +50,8 @@ class ArrayWriter:
         itemsize = encoding.itemsize
         self._chunk = layout.chunk_shape((guess, *row_shape), itemsize)
         self._hasher = blake3()
-        self._pending: list[np.ndarray[Any, Any]] = []
-        self._pending_rows = self._rows = 0
+        self._buffer: np.ndarray[Any, Any] | None = None
+        self._filled = self._rows = 0
         self.chunks: dict[str, list[int]] = {}
         folder.mkdir(parents=True)
 
@@ -60,28 +60,31 @@ class ArrayWriter:
         return self._chunk[0]
 
     def append(self, block: np.ndarray[Any, Any]) -> None:
-        """Add rows; whole chunks are written at once, the rest waits for more."""
-        if block.shape[1:] != self._row_shape:
-            raise UnsupportedData(
-                f"variable {self._folder.name!r}: a block of the stream has rows of shape {block.shape[1:]}, "
-                f"the first had {self._row_shape}"
-            )
-        self._pending.append(self._encoding.encode(block))
-        self._pending_rows += len(block)
-        if self._pending_rows >= self.rows_per_chunk:
-            rows = self._take_pending()
-            whole = len(rows) - len(rows) % self.rows_per_chunk
-            self._write_rows(rows[:whole])
-            if whole < len(rows):
-                self._pending, self._pending_rows = [rows[whole:]], len(rows) - whole
+        """Add rows. Whole chunks are written from the caller's memory; the rest is copied and waits for more."""
+        rows = self._encoding.encode(block)
+        while len(rows):
+            if not self._filled and len(rows) >= self.rows_per_chunk:
+                whole = len(rows) - len(rows) % self.rows_per_chunk
+                self._write_rows(rows[:whole])
+                rows = rows[whole:]
+                continue
+            if self._buffer is None:
+                self._buffer = np.empty((self.rows_per_chunk, *self._row_shape), self._encoding.stored_dtype)
+            taken = min(self.rows_per_chunk - self._filled, len(rows))
+            self._buffer[self._filled : self._filled + taken] = rows[:taken]
+            self._filled += taken
+            rows = rows[taken:]
+            if self._filled == self.rows_per_chunk:
+                self._write_rows(self._buffer)
+                self._filled = 0
 
     def finish(self) -> ArraySpec:
         """Write what waits and return the array's final description."""
-        rest = self._take_pending()
-        if len(rest):
+        if self._filled and self._buffer is not None:
             if not self._rows:  # the only chunk: no larger than its content
-                self._chunk = layout.chunk_shape((len(rest), *self._row_shape), self._encoding.itemsize)
-            self._write_rows(rest)
+                self._chunk = layout.chunk_shape((self._filled, *self._row_shape), self._encoding.itemsize)
+            self._write_rows(self._buffer[: self._filled])
+            self._filled = 0
         return ArraySpec(
             self._encoding.dims, self._encoding.data_type, (self._rows, *self._row_shape), self._encoding.attrs
         )
@@ -100,14 +103,6 @@ class ArrayWriter:
     def values_digest(self) -> str:
         return canonical.hexdigest(self._hasher)
 
-    def _take_pending(self) -> np.ndarray[Any, Any]:
-        blocks, self._pending, self._pending_rows = self._pending, [], 0
-        if len(blocks) == 1:
-            return blocks[0]
-        if not blocks:
-            return np.empty((0, *self._row_shape), self._encoding.stored_dtype)
-        return np.concatenate(blocks)
-
     def _write_rows(self, rows: np.ndarray[Any, Any]) -> None:
         """Write whole chunks (the last may be short) that start at row ``self._rows``."""
         first = self._rows // self.rows_per_chunk
@@ -117,10 +112,18 @@ class ArrayWriter:
             self._write_chunk(name, rows[region], self._chunk)
         self._rows += len(rows)
 
+    def _make_room(self, name: str) -> Path:
+        """Make the folders of a chunk inside the array's, which must still be there."""
+        *folders, last = name.split("/")
+        path = self._folder
+        for folder in folders:
+            path = path / folder
+            if not path.is_dir():
+                path.mkdir()
+        return path / last
+
     def _write_chunk(self, name: str, block: np.ndarray[Any, Any], chunk: tuple[int, ...]) -> None:
-        path = self._folder / name
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path = self._make_room(name)
         if self._encoding.data_type == layout.STRING:
             _, texts = layout.encode_strings(block)
             self._hasher.update(texts)
@@ -165,7 +168,7 @@ def write_object(folder: Path, data: xr.Dataset | xr.DataTree | Stream, profile:
     import xarray as xr
 
     if isinstance(data, xr.DataTree):
-        kind, groups = "datatree", {node.path: node.to_dataset(inherit=False) for node in data.subtree}
+        kind, groups = "datatree", {_relative(node, data): node.to_dataset(inherit=False) for node in data.subtree}
     elif isinstance(data, Stream):
         kind, groups = "dataset", {}
     elif isinstance(data, xr.Dataset):
@@ -181,15 +184,25 @@ def write_object(folder: Path, data: xr.Dataset | xr.DataTree | Stream, profile:
         arrays = _write_arrays(folder, path.strip("/"), dataset, profile, documents, manifest["files"])
         content[path] = _group(path.strip("/"), dataset, arrays, documents)
     manifest["metadata"] = _write_documents(folder, documents)
-    manifest["digest"] = content_digest(content)
+    manifest["digest"] = content_digest(kind, content)
     manifest["nbytes"] = sum(_nbytes(array) for group in content.values() for array in group["arrays"].values())
     manifest["stored"] = sum(size for size, _ in manifest["files"].values())
     return manifest
 
 
-def content_digest(content: dict[str, Any]) -> str:
+def _relative(node: xr.DataTree, root: xr.DataTree) -> str:
+    """Path of a group below the tree that is stored, which may itself be part of a larger one."""
+    for ancestor in (node, *node.parents):
+        if ancestor is root:
+            break
+        check_name(ancestor.name, "group of a tree")
+    path = node.path.removeprefix(root.path.rstrip("/"))
+    return path or "/"
+
+
+def content_digest(kind: str, content: dict[str, Any]) -> str:
     """Name the logical content: {group path: {"attrs": ..., "arrays": {name: dims, dtype, shape, attrs, values}}}."""
-    return canonical.digest({"schema": 1, "groups": content})
+    return canonical.digest({"schema": 1, "kind": kind, "groups": content})
 
 
 def array_content(spec: ArraySpec, values_digest: str) -> dict[str, Any]:
@@ -212,10 +225,12 @@ def _write_arrays(
     chunks: dict[str, list[int]],
 ) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
-    for name in sorted(map(str, dataset.variables)):
+    names: list[Any] = sorted(dataset.variables, key=str)
+    for name in names:
+        check_name(name, "variable")
         variable = dataset.variables[name]
         path = f"{group}/{name}" if group else name
-        encoding = encoding_of(path, variable, profile)
+        encoding = encoding_of(path, variable, None if name in dataset.coords else profile.keepbits)
         if variable.ndim:
             writer = ArrayWriter(root / path, encoding, variable.shape[1:], variable.shape[0], profile)
             for block in _blocks(variable, writer.rows_per_chunk):
@@ -229,48 +244,97 @@ def _write_arrays(
 
 
 def _blocks(variable: xr.Variable, rows: int) -> Iterator[np.ndarray[Any, Any]]:
-    """Read ``variable`` in slabs of whole chunks; nothing larger is ever in memory."""
-    if variable.shape[0] <= rows:
-        yield variable.to_numpy()
-        return
+    """Read ``variable`` in slabs of whole chunks. Slicing leaves a lazy variable unloaded."""
     for start in range(0, variable.shape[0], rows):
         yield variable[start : start + rows].to_numpy()
 
 
 def _write_stream(
-    root: Path, stream: Stream, profile: Profile, documents: dict[str, dict[str, Any]], chunks: dict[str, list[int]]
+    root: Path,
+    stream: Stream,
+    profile: Profile,
+    documents: dict[str, dict[str, Any]],
+    chunks: dict[str, list[int]],
 ) -> dict[str, Any]:
-    writers: dict[str, ArrayWriter] = {}
-    first: xr.Dataset | None = None
+    growing: _Growing | None = None
     for block in stream.blocks:
-        if first is None:
-            writers = {
-                name: _growing(root, name, block, stream.dim, profile)
-                for name in map(str, block.variables)
-                if stream.dim in block.variables[name].dims
-            }
-            first = block.drop_vars(list(writers)).load()
-            coordinates = [name for name in writers if name in block.coords and block[name].dims != (name,)]
-        if missing := [name for name in writers if name not in block.variables]:
-            raise UnsupportedData(f"a block of the stream lacks {', '.join(missing)}, which the first block had")
-        for name, writer in writers.items():
-            writer.append(block.variables[name].to_numpy())
-    if first is None:
+        growing = growing or _Growing(root, stream.dim, block, profile)
+        growing.append(block)
+    if growing is None:
         raise UnsupportedData("the stream has no block, so its variables are unknown; yield at least one")
-    arrays = _write_arrays(root, "", first, profile, documents, chunks)
-    for name, writer in writers.items():
+    arrays = _write_arrays(root, "", growing.fixed, profile, documents, chunks)
+    for name, writer in growing.writers.items():
         arrays[name] = _close(name, writer, writer.finish(), documents, chunks)
-    return _group("", first, arrays, documents, coordinates)
+    return _group("", growing.fixed, arrays, documents, growing.coordinates)
 
 
-def _growing(root: Path, name: str, block: xr.Dataset, dim: str, profile: Profile) -> ArrayWriter:
-    variable = block.variables[name]
-    if variable.dims[0] != dim:
-        raise UnsupportedData(
-            f"variable {name!r} has dims {variable.dims}; a stream along {dim!r} needs {dim!r} first: "
-            f"transpose({dim!r}, ...)"
-        )
-    return ArrayWriter(root / name, encoding_of(name, variable, profile), variable.shape[1:], None, profile)
+class _Growing:
+    """The arrays of a stream, and what every block must have in common with the first."""
+
+    def __init__(self, root: Path, dim: str, first: xr.Dataset, profile: Profile) -> None:
+        self._dim, self._profile = dim, profile
+        self._encodings = self._encodings_of(first)
+        if not self._encodings:
+            dims = ", ".join(map(str, first.sizes))
+            raise UnsupportedData(f"no variable of the stream has the dimension {dim!r}; its dimensions are {dims}")
+        self._rows = {name: first.variables[name].shape[1:] for name in self._encodings}
+        self.fixed = first.drop_vars(list(self._encodings)).load().copy(deep=True)
+        self.coordinates = [name for name in self._encodings if name in first.coords and name != dim]
+        self.writers = {
+            name: ArrayWriter(root / name, encoding, self._rows[name], None, profile)
+            for name, encoding in self._encodings.items()
+        }
+
+    def append(self, block: xr.Dataset) -> None:
+        """Write one block.
+
+        Raises
+        ------
+        UnsupportedData
+            If it differs from the first in anything but the values and number of its rows.
+        """
+        encodings = self._encodings_of(block)
+        if different := [n for n in {**encodings, **self._encodings} if encodings.get(n) != self._encodings.get(n)]:
+            raise UnsupportedData(
+                f"variable {different[0]!r} of a block of the stream is {_described(encodings.get(different[0]))}, "
+                f"in the first it was {_described(self._encodings.get(different[0]))}"
+            )
+        for name, shape in self._rows.items():
+            if block.variables[name].shape[1:] != shape:
+                found = block.variables[name].shape[1:]
+                raise UnsupportedData(f"variable {name!r}: a block's rows have shape {found}, the first's {shape}")
+        if not block.drop_vars(list(self._encodings)).identical(self.fixed):
+            raise UnsupportedData(
+                f"what does not grow along {self._dim!r} (variables, attributes) differs between blocks"
+            )
+        for name, writer in self.writers.items():
+            writer.append(block.variables[name].to_numpy())
+
+    def _encodings_of(self, block: Any) -> dict[str, Encoding]:
+        import xarray as xr
+
+        if not isinstance(block, xr.Dataset):
+            raise UnsupportedData(f"a block of a stream should be an xarray Dataset, got {type(block).__name__}")
+        found = {}
+        for name, variable in block.variables.items():
+            check_name(name, "variable")
+            if self._dim not in variable.dims:
+                continue
+            if variable.dims[0] != self._dim:
+                raise UnsupportedData(
+                    f"variable {name!r} has dims {variable.dims}; a stream along {self._dim!r} needs it first: "
+                    f"transpose({self._dim!r}, ...)"
+                )
+            found[str(name)] = encoding_of(
+                str(name), variable, None if name in block.coords else self._profile.keepbits
+            )
+        return found
+
+
+def _described(encoding: Encoding | None) -> str:
+    if encoding is None:
+        return "absent"
+    return f"{encoding.data_type}{f' ({encoding.time_unit})' if encoding.time_unit else ''} on {encoding.dims}"
 
 
 def _close(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from fieldloom_storage import CorruptArtifact, Profile, Store, StoreFormatError, StoreFull, UnsupportedData, canonical
+from fieldloom_storage import CorruptArtifact, Profile, Store, StoreFormatError, UnsupportedData, canonical
 from fieldloom_storage.gc import collect
 from fieldloom_storage.layout import chunk_shape
 from fieldloom_storage.testing import StoreContract
@@ -179,7 +179,9 @@ def test_forked_readers_work(tmp_path):
 
 
 def test_lossy_profile_is_recorded_and_names_other_content(tmp_path):
-    data = xr.Dataset({"u": ("x", np.random.default_rng(0).random(1000).astype(np.float32)), "k": ("x", np.arange(1000))})
+    data = xr.Dataset(
+        {"u": ("x", np.random.default_rng(0).random(1000).astype(np.float32)), "k": ("x", np.arange(1000))}
+    )
     lossy = Store(tmp_path / "l", profile=Profile("lossy", keepbits=7))
     artifact = lossy.put(data)
     found = lossy.open(artifact.digest)
@@ -315,3 +317,70 @@ os.kill(os.getpid(), 9)
     assert row["status"] == "running"
     assert json.dumps(row["info"]) == '{"a": 1}'
     assert Path(tmp_path / "s" / "runs" / "ledger.db").exists()
+
+
+def test_put_replaces_a_damaged_artifact(tmp_path):
+    store = Store(tmp_path / "s")
+    data = xr.Dataset({"u": ("x", np.arange(9.0))})
+    artifact = store.put(data)
+    (artifact.path / "u" / "c" / "0").unlink()
+    xr.testing.assert_identical(store.open(store.put(data).digest), data)
+
+
+def test_swapped_chunks_and_changed_metadata_are_errors(tmp_path):
+    store = Store(tmp_path / "s", durable=False)
+    rows = np.arange(6.0).reshape(3, 2)
+    big = store.put(xr.Dataset({"u": (("t", "x"), np.repeat(rows, 2**20, axis=1))}))
+    one, two = (big.path / "u" / "c" / str(i) / "0" for i in (0, 1))
+    one.rename(one.with_name("t"))
+    two.rename(one)
+    one.with_name("t").rename(two)
+    with pytest.raises(CorruptArtifact, match="checksum"):
+        store.open(big.digest).u[0].load()
+    small = store.put(xr.Dataset({"v": ("x", np.arange(5))}))
+    metadata = small.path / "zarr.json"
+    metadata.chmod(0o644)
+    metadata.write_bytes(metadata.read_bytes().replace(b"[5]", b"[4]"))
+    with pytest.raises(CorruptArtifact, match=r"zarr\.json has changed"):
+        store.open(small.digest)
+
+
+def test_strangers_in_the_store_are_named(tmp_path):
+    store = Store(tmp_path / "s")
+    artifact = store.put(xr.Dataset({"v": 1}))
+    for path in ("objects/extra", "keys/aa.json", "objects/zz/x"):
+        (store.root / path).parent.mkdir(exist_ok=True)
+        (store.root / path).touch()
+    (artifact.path / "empty").mkdir()
+    assert {(p.name, p.file) for p in verify(store)} == {
+        ("objects", "extra"), ("objects", "zz/x"), ("keys", "aa.json"), (artifact.digest, "empty"),
+    }  # fmt: skip
+
+
+def test_many_processes_open_one_new_store(tmp_path):
+    program = """
+import sys
+from fieldloom_storage import Store
+store = Store(sys.argv[1])
+store.ledger.start_run({"id": sys.argv[2], "flow": "f", "status": "running", "started": 1.0, "info": {}})
+for i in range(5):
+    store.ledger.update_run("0", {f"{sys.argv[2]}-{i}": 1})
+"""
+    assert child(program, tmp_path / "s", 0).wait() == 0
+    shutil.rmtree(tmp_path / "s" / "objects")
+    processes = [child(program, tmp_path / "s", i) for i in range(1, 7)]
+    assert [p.wait() for p in processes] == [0] * 6
+    assert len(Store(tmp_path / "s").ledger.run("0")["info"]) == 35
+
+
+def test_gc_spares_the_staging_of_a_living_writer(tmp_path):
+    store = Store(tmp_path / "s")
+
+    def blocks():
+        yield xr.Dataset({"u": ("t", np.zeros(3))})
+        collect(Store(tmp_path / "s"), grace=-1)
+        yield xr.Dataset({"u": ("t", np.ones(3))})
+
+    from fieldloom_storage import Stream
+
+    assert float(store.open(store.put(Stream("t", blocks())).digest).u.sum()) == 3.0

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fieldloom_storage import Profile, Store
-from fieldloom_storage.files import remove_tree
+from fieldloom_storage import Profile, Store, checkpoints
 
 from .. import ports
 from ..context import Collection, Context
@@ -66,10 +65,10 @@ class _StoredCheckpoints:
     key: str
 
     def save(self, step: int, data: Any) -> None:
-        self.store.save_checkpoint(self.key, step, data)
+        checkpoints.save(self.store, self.key, step, data)
 
     def latest(self) -> tuple[int, Any] | None:
-        return self.store.latest_checkpoint(self.key)
+        return checkpoints.latest(self.store, self.key)
 
 
 def open_store(job: Job) -> Store:
@@ -93,9 +92,9 @@ def perform(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool]) -> 
         If it was stopped.
     """
     started, cpu = time.perf_counter(), time.thread_time()
-    scratch = store.scratch()
     try:
-        outputs = _compute(job, store, emit, stopped, scratch)
+        with store.scratch() as scratch:
+            outputs = _compute(job, store, emit, stopped, scratch)
     except (Cancelled, StageFailed):
         raise
     except MemoryError as error:
@@ -110,9 +109,7 @@ def perform(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool]) -> 
         place = _innermost(error)
         message = str(error) if isinstance(error, FieldloomError) else f"{type(error).__name__}: {error}"
         raise StageFailed(f"{message}{place}") from error
-    finally:
-        remove_tree(scratch)
-    store.clear_checkpoints(job.key)
+    checkpoints.clear(store, job.key)
     artifacts = [store.artifact(digest) for digest in outputs.values()]
     return {
         "outputs": outputs,

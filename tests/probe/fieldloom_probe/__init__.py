@@ -5,6 +5,20 @@ from fieldloom import hookimpl
 
 @hookimpl
 def register_stages():
-    names = ("Number", "Add", "Total", "Fail", "Sleep", "Work", "Noise", "Checkpointed", "Produce", "Increment",
-             "Grid", "Wants", "Hungry", "Wrong")
+    names = (
+        "Number",
+        "Add",
+        "Total",
+        "Fail",
+        "Sleep",
+        "Work",
+        "Noise",
+        "Checkpointed",
+        "Produce",
+        "Increment",
+        "Grid",
+        "Wants",
+        "Hungry",
+        "Wrong",
+    )
     return {f"probe.{name.lower()}": f"fieldloom_probe.stages:{name}" for name in names}

@@ -189,7 +189,9 @@ class Grid(Stage):
     outputs = {
         "field": Port(
             {"u": Variable(("node", "component"), "float32", "m s-1"), "p": Variable(("node",), "float64", "Pa")},
-            "A field.", sizes={"component": 2, "node": 7}, extra=False,
+            "A field.",
+            sizes={"component": 2, "node": 7},
+            extra=False,
         ),
         "other": X,
     }
@@ -199,8 +201,12 @@ class Grid(Stage):
         import xarray as xr
 
         return {
-            "field": xr.Dataset({"u": (("node", "component"), np.zeros((7, 2), np.float32), {"units": "m/s"}),
-                                 "p": ("node", np.zeros(7), {"units": "Pa"})}),
+            "field": xr.Dataset(
+                {
+                    "u": (("node", "component"), np.zeros((7, 2), np.float32), {"units": "m/s"}),
+                    "p": ("node", np.zeros(7), {"units": "Pa"}),
+                }
+            ),
             "other": number(0),
         }
 
