@@ -21,6 +21,7 @@ from fieldloom_storage import Artifact, Profile, Store
 
 from .errors import Cancelled, StageFailed, UsageError, did_you_mean
 from .events import RunEvent
+from .expand import expand
 from .plan import Plan, make_plan
 from .recorder import Listener, Recorder, call_hook
 from .registry import Registry
@@ -247,9 +248,10 @@ def begin(
     """Load, plan and open the records of a run, without running anything. :func:`run` and schedules start here."""
     registry = registry or Registry()
     loaded = load(spec, set)
+    instances = expand(loaded, registry)  # a spec that is wrong leaves no trace
     opened = Store(store or default_store(), profile=profile)
     crashed = _reconcile(opened)
-    plan = make_plan(loaded, registry, opened, touch=True)
+    plan = make_plan(loaded, registry, opened, instances=instances, touch=True)
     now = time.time()
     run_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{loaded.flow.name}-{secrets.token_hex(2)}"
     folder = opened.root / "runs" / run_id

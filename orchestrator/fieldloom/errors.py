@@ -106,7 +106,7 @@ class EngineError(FieldloomError, RuntimeError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the closest of ``known``, or list them if they are few."""
     options = sorted(known)
-    if close := difflib.get_close_matches(word, options, n=2, cutoff=0.6):
+    if close := difflib.get_close_matches(word, options, n=2, cutoff=0.65):
         return f"did you mean {' or '.join(close)}?"
     if not options:
         return ""

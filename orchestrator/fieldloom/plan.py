@@ -47,9 +47,11 @@ class Item:
 class Planner:
     """Resolves keys of instances as the outputs that they need become known."""
 
-    def __init__(self, spec: Spec, registry: Registry, store: Store | None) -> None:
+    def __init__(
+        self, spec: Spec, registry: Registry, store: Store | None, instances: list[Instance] | None = None
+    ) -> None:
         self.spec, self.registry, self.store = spec, registry, store
-        self.instances = expand(spec, registry)
+        self.instances = expand(spec, registry) if instances is None else instances
         self._codes: dict[str, StageCode] = {}
         self._dumped: dict[int, tuple[StageParams, dict[str, Any]]] = {}
         self._coords = {instance.name: instance.coords for instance in self.instances}
@@ -137,12 +139,20 @@ class Plan:
 
 
 def make_plan(
-    spec: Spec, registry: Registry, store: Store | None, *, touch: bool = False, explain: bool = True
+    spec: Spec,
+    registry: Registry,
+    store: Store | None,
+    *,
+    instances: list[Instance] | None = None,
+    touch: bool = False,
+    explain: bool = True,
 ) -> Plan:
     """Plan a run of ``spec`` against ``store``.
 
     Parameters
     ----------
+    instances : list of Instance, optional
+        The expanded spec, if it has been expanded already.
     touch : bool
         Keep what is found fresh for the garbage collector: for runs, not for a look.
     explain : bool
@@ -153,7 +163,7 @@ def make_plan(
     SpecError
     """
     started = time.perf_counter()
-    planner = Planner(spec, registry, store)
+    planner = Planner(spec, registry, store, instances)
     outputs: dict[str, Outputs] = {}
     items = [_item(planner, instance, outputs, touch) for instance in planner.instances]
     if explain and store is not None:

@@ -143,7 +143,7 @@ def _strangers(store: Store) -> Iterator[Problem]:
         seen = set()
         for name in _files_below(store.root / section):
             top = "/".join(name.split("/")[:2])
-            empty_shard = section == "objects" and len(name) == 2 and (store.root / section / name).is_dir()
+            empty_shard = len(name) == 2 and (store.root / section / name).is_dir()
             if re.fullmatch(pattern, name) is None and not empty_shard and top not in seen:
                 seen.add(top)
                 yield Problem(section, None, top, "does not belong to the store")

@@ -132,7 +132,6 @@ def _drive(session: Session, context: FlowRunContext) -> State[Any]:
         named: Any = execute.with_options(
             name=step.uses,
             task_run_name=batch.name,
-            tags=[batch.step],
             retries=step.retries,
             retry_delay_seconds=step.retry_delay,
             retry_condition_fn=lambda *_: not session.stop.is_set(),
