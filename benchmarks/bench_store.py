@@ -1,10 +1,12 @@
 """The store: throughput against NumPy and xarray in the same run, small arrays, bit flips, gc under fire."""
 
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +28,30 @@ def throughput():
     noise = np.random.default_rng(0).standard_normal(64 * 1024 * 1024, dtype=np.float32)
     data = xr.Dataset({"u": (("t", "y", "x"), (smooth + 0.05 * noise).reshape(64, 1024, 1024))})
     with tempfile.TemporaryDirectory() as folder:
-        count = iter(range(1000))
+        path = Path(folder)
+
+        def fresh(name):
+            """Remove the last round's files: their pages would crowd the cache that both sides use."""
+            shutil.rmtree(path / name, ignore_errors=True)
+            return path / name
 
         def put():
-            store = Store(Path(folder, f"s{next(count)}"), durable=False)
-            seconds = cpu(lambda: store.put(data))
-            put.store = store
-            return seconds
+            store = Store(fresh("store"), durable=False)
+            return cpu(lambda: store.put(data))
 
         def get():
-            digest = next(put.store.digests())
-            return cpu(lambda: put.store.open(digest).load())
+            store = Store(path / "store")
+            digest = next(store.digests())
+            return cpu(lambda: store.open(digest).load())
+
+        def zarr():
+            target = fresh("zarr")
+            with warnings.catch_warnings(action="ignore"):
+                return cpu(lambda: data.to_zarr(target))
 
         functions = {
             "put": put, "save": lambda: cpu(lambda: np.save(Path(folder, "u.npy"), data["u"].values)),
-            "zarr": lambda: cpu(lambda: data.to_zarr(Path(folder, f"z{next(count)}.zarr"))),
+            "zarr": zarr,
             "get": get, "load": lambda: cpu(lambda: np.load(Path(folder, "u.npy"))),
         }  # fmt: skip
         for function in functions.values():

@@ -13,7 +13,7 @@ from statistics import median
 ROOT = Path(__file__).parents[1]
 PROBE = ROOT / "tests" / "probe"
 CLI = [sys.executable, "-m", "fieldloom"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROBE), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(PROBE), os.environ.get("PYTHONPATH")])), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
                "OMP_WAIT_POLICY": "passive"}  # fmt: skip
 
 

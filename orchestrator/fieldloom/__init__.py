@@ -15,7 +15,8 @@ from .stage import Port, Resources, Stage, StageParams, Variable, param, stage
 if TYPE_CHECKING:
     from fieldloom_storage import Stream
 
-    from .api import Run, open_run, run
+    from .api import run
+    from .runs import Run, open_run
 
 __version__ = "0.1.0"
 __all__ = [
@@ -41,10 +42,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("run", "open_run", "Run"):
-        from . import api
+    if name == "run":
+        from .api import run
 
-        return getattr(api, name)
+        return run
+    if name in ("open_run", "Run"):
+        from . import runs
+
+        return getattr(runs, name)
     if name == "Stream":
         from fieldloom_storage import Stream
 

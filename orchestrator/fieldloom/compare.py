@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .api import Run
+from .runs import Run
 
 Rows = list[dict[str, Any]]
 _METRIC_BYTES = 100_000  # larger artifacts are compared by digest only

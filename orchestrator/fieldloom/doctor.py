@@ -60,7 +60,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _store() -> Check:
-    from .api import default_store
+    from .runs import default_store
 
     folder = default_store().absolute()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())

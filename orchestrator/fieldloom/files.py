@@ -16,7 +16,7 @@ from .errors import UsageError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .api import Run
+    from .runs import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import Any
 from fieldloom_storage import Profile, Store
 
 from .. import printing
-from ..api import Run, default_store
 from ..errors import Cancelled, SpecError, StageFailed
 from ..plan import Item, Plan, make_plan
 from ..registry import Registry
+from ..runs import Run, default_store
 from ..spec import Spec, load, parse_overrides
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from fieldloom_storage import Store
 
 from .. import printing
-from ..api import Run, default_store, find_run
 from ..errors import UsageError, did_you_mean
+from ..runs import Run, default_store, find_run
 
 
 def _store(arguments: Namespace) -> Store:

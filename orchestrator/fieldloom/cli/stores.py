@@ -9,8 +9,8 @@ from dataclasses import asdict
 from fieldloom_storage import Store
 
 from .. import printing
-from ..api import default_store
 from ..errors import UsageError
+from ..runs import default_store
 from ..spec.model import _seconds
 
 

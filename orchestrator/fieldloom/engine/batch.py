@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..api import Session, describe
 from ..errors import Cancelled, StageFailed
 from ..events import InstanceEvent
+from ..session import Session, describe
 from .process import perform_in_child
 from .scheduler import Batch, Work
 from .work import Emit, Job, perform

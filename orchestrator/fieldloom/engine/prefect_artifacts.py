@@ -7,8 +7,9 @@ from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from ..api import Run, Session
 from ..files import pictures
+from ..runs import Run
+from ..session import Session
 
 _PICTURES = 6
 _PICTURE_BYTES = 300_000  # larger ones stay in the report

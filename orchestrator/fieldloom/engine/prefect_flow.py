@@ -32,9 +32,9 @@ from prefect.states import Cancelled as PrefectCancelled
 from prefect.states import Completed, Crashed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from ..api import Session, begin, end, stopping_on_signals
 from ..errors import EngineError
 from ..events import InstanceEvent
+from ..session import Session, begin, end, stopping_on_signals
 from . import prefect_artifacts
 from .batch import run_batch
 from .scheduler import Batch, Limits, Scheduler, Work, gpu_count

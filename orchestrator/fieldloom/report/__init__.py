@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import printing
-from ..api import Run
 from ..events import RunEvent
 from ..files import File, files_of
 from ..graph import graph_of_run, svg
 from ..registry import Registry
+from ..runs import Run
 
 if TYPE_CHECKING:
     import xarray as xr
