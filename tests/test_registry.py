@@ -34,7 +34,7 @@ def test_broken_plugins_are_set_aside_and_the_others_work(monkeypatch):
     found = [
         EntryPoint("gone", "no_such_module", "fieldloom"),
         plugin(monkeypatch, "raises", register_stages=lambda: 1 / 0),
-        plugin(monkeypatch, "misspelt", register_stage=dict),
+        plugin(monkeypatch, "misspelt", register_stage=lambda: {"a": "b"}),
         plugin(monkeypatch, "thief", {"probe.number": "a:B"}),
         plugin(monkeypatch, "clash", {"clash.a": "nowhere"}),
         PROBE,
@@ -93,3 +93,30 @@ def test_every_hook_is_documented_and_typed():
     for name, function in hooks.items():
         assert function.__doc__, name
         assert "return" in function.__annotations__, name
+
+
+def test_every_hook_is_called_in_a_run(monkeypatch, tmp_path, prefect_server):
+    calls = []
+    observer = plugin(
+        monkeypatch, "watch",
+        before_run=lambda run: calls.append(("before_run", run.status)),
+        after_run=lambda run: calls.append(("after_run", run.status, len(run.instances))),
+        before_stage=lambda instance: calls.append(("before_stage", instance.name)),
+        after_stage=lambda instance: calls.append(("after_stage", instance.name, instance.kind)),
+        report_sections=lambda run: {"Weather": "<p>fine</p>"},
+        artifact_readers=lambda: {"float": lambda dataset: float(dataset.x)},
+    )  # fmt: skip
+    registry = Registry(found=[PROBE, observer])
+    spec = tmp_path / "flow.yaml"
+    spec.write_text("name: f\nstages:\n  a: {uses: probe.number, with: {value: 4}}\n")
+    run = fieldloom.run(spec, store=tmp_path / "store", registry=registry)
+    assert calls == [
+        ("before_run", "running"),
+        ("before_stage", "a"),
+        ("after_stage", "a", "done"),
+        ("after_run", "done", 1),
+    ]
+    assert "<h2>Weather</h2>" in (run.folder / "report.html").read_text()
+    assert run.read("a", "float", registry) == 4.0
+    with pytest.raises(fieldloom.FieldloomError, match="no artifact reader 'flaot'; did you mean float"):
+        run.read("a", "flaot", registry)
