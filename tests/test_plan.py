@@ -94,3 +94,21 @@ def test_planning_touches_nothing(write, tmp_path):
     spec = write(SPEC)
     make_plan(load(spec), Registry(), None)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(("visible", "devices"), [("", 0), ("-1", 0), ("0", 1), ("0,1", 2)])
+def test_device_class_enters_the_key_only_of_stages_that_say_so(monkeypatch, visible, devices):
+    from fieldloom import Resources
+    from fieldloom.devices import device_class, gpu_count
+    from fieldloom.keys import stage_code
+    from fieldloom_probe.stages import Number
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu_count() == devices
+    monkeypatch.setattr(Number, "resources", Resources(gpu="optional"))
+    expected = "cuda" if devices else "cpu"
+    assert device_class(Number) == expected
+    target = "fieldloom_probe.stages:Number"
+    assert stage_code("probe.number", target, Number, expected).device is None
+    monkeypatch.setattr(Number, "device_matters", True)
+    assert stage_code("probe.number", target, Number, expected).device == expected

@@ -11,6 +11,7 @@ from typing import Any
 from fieldloom_storage import Record, Store
 
 from . import keys
+from .devices import device_class
 from .expand import Instance, expand, resources_of
 from .keys import Components, StageCode
 from .references import Coords
@@ -60,7 +61,9 @@ class Planner:
         """Fingerprint of a stage, computed once."""
         if stage_id not in self._codes:
             stage = self.registry.stage(stage_id)
-            self._codes[stage_id] = keys.stage_code(stage_id, self.registry.target(stage_id), stage)
+            self._codes[stage_id] = keys.stage_code(
+                stage_id, self.registry.target(stage_id), stage, device_class(stage)
+            )
         return self._codes[stage_id]
 
     def resources(self, instance: Instance) -> Resources:

@@ -32,12 +32,13 @@ from prefect.states import Cancelled as PrefectCancelled
 from prefect.states import Completed, Crashed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from ..devices import gpu_count
 from ..errors import EngineError
 from ..events import InstanceEvent
 from ..session import Session, begin, end, stopping_on_signals
 from . import prefect_artifacts
 from .batch import run_batch
-from .scheduler import Batch, Limits, Scheduler, Work, gpu_count
+from .scheduler import Batch, Limits, Scheduler, Work
 from .server import embedded_server
 
 _SESSIONS: dict[str, Session] = {}
@@ -151,7 +152,7 @@ def _drive(session: Session, context: FlowRunContext) -> State[Any]:
         session.recorder.instance(event, instance, work.components if work else None)
 
     cores = os.cpu_count() or 1
-    limits = Limits(session.workers, cores, gpu_count(os.environ))
+    limits = Limits(session.workers, cores, gpu_count())
     scheduler = Scheduler(session.plan, submit, limits, observe, session.stop.is_set)
     with stopping_on_signals(session):
         session.abandoned = not scheduler.run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -209,13 +209,3 @@ class Scheduler:
                     self._observe(event, work)
             freed += self._release(name)
         self._resolve(freed)
-
-
-def gpu_count(environment: Mapping[str, str]) -> int:
-    """How many GPUs ``CUDA_VISIBLE_DEVICES`` or the driver's device files show."""
-    from pathlib import Path
-
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
