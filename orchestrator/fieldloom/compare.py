@@ -85,12 +85,9 @@ def _numbers(before: Run, after: Run, name: str) -> Rows:
         if x.shape != y.shape:
             rows.append({"name": f"{name} {variable}", "before": f"shape {x.shape}", "after": f"shape {y.shape}"})
         elif not np.array_equal(x, y, equal_nan=x.dtype.kind == "f"):
-            if x.size == 1:
-                rows.append({"name": f"{name} {variable}", "before": x.item(), "after": y.item()})
-            else:
-                at = int(np.nanargmax(np.abs(x.astype(float) - y.astype(float)).ravel()))
-                label = f"{name} {variable} (largest of {x.size})"
-                rows.append({"name": label, "before": x.ravel()[at].item(), "after": y.ravel()[at].item()})
+            at = int(np.nanargmax(np.abs(x.astype(float) - y.astype(float)).ravel()))
+            label = f"{name} {variable}" + (f" (largest change of {x.size}, at {at})" if x.size > 1 else "")
+            rows.append({"name": label, "before": x.ravel()[at].item(), "after": y.ravel()[at].item()})
     return rows
 
 

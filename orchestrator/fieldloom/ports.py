@@ -39,14 +39,14 @@ def disagreements(offered: Port, wanted: Port, promised: Sizes) -> Iterator[str]
     for name, want in wanted.variables.items():
         have = offered.variables.get(name)
         if have is None:
-            if not (want.optional or offered.extra):
+            if not (want.optional or offered.open):
                 yield f"it wants variable {name!r}, which is not offered; {did_you_mean(name, offered.variables)}"
         elif have.optional and not want.optional:
             yield f"it wants variable {name!r}, which may be absent"
         else:
             yield from _variable_disagreements(name, have, want)
     for attr in wanted.attrs:
-        if attr not in offered.attrs and not offered.extra:
+        if attr not in offered.attrs and not offered.open:
             yield f"it wants attribute {attr!r}, which is not offered"
     for dim, size in wanted.sizes.items():
         if isinstance(size, int) and promised.get(dim, size) != size:

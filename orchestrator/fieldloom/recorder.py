@@ -37,6 +37,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._log_path = folder / "log.jsonl"
         self._codes: set[str] = set()
+        self._positions = {instance.name: i for i, instance in enumerate(planner.instances)}
 
     def plan(self, items: list[Item]) -> None:
         """Record what a plan found in the store."""
@@ -90,6 +91,7 @@ class Recorder:
         now = time.time()
         info: dict[str, Any] = {
             "coords": dict(instance.coords),
+            "position": self._positions[instance.name],
             "upstream": sorted(instance.upstream),
             "why": why or [],
             **{

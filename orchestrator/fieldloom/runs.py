@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -59,8 +60,9 @@ class Run(Mapping[str, Any]):
 
     @cached_property
     def instances(self) -> dict[str, dict[str, Any]]:
-        """The ledger's row of each instance."""
-        return {row["name"]: row for row in self.store.ledger.instances(self.id)}
+        """The ledger's row of each instance, in the order of the plan."""
+        rows = self.store.ledger.instances(self.id)
+        return {row["name"]: row for row in sorted(rows, key=lambda row: row["info"].get("position", 0))}
 
     def artifact(self, name: str) -> Artifact:
         """Find the artifact of ``instance`` or ``instance.port``.
@@ -115,7 +117,7 @@ def default_store() -> Path:
 
 
 def open_run(run_id: str = "latest", store: str | os.PathLike[str] | None = None) -> Run:
-    """Open a run by its id, a unique beginning of it, or ``"latest"``.
+    """Open a run by its id, a unique beginning of it, ``"latest"``, or ``"latest~1"`` for the one before.
 
     Raises
     ------
@@ -129,8 +131,9 @@ def open_run(run_id: str = "latest", store: str | os.PathLike[str] | None = None
 def find_run(store: Store, run_id: str) -> Run:
     """Find a run in ``store``; see :func:`open_run`."""
     ids = [row["id"] for row in store.ledger.runs()]
-    if run_id == "latest":
-        matches = ids[:1]
+    name, _, back = run_id.partition("~")
+    if name == "latest" and (not back or back.isdigit()):
+        matches = ids[int(back or 0) :][:1]
     else:
         matches = [run_id] if run_id in ids else [known for known in ids if known.startswith(run_id)]
     if len(matches) == 1:
@@ -140,3 +143,11 @@ def find_run(store: Store, run_id: str) -> Run:
     if not matches:
         raise UsageError(f"there is no run {run_id!r} in {store.root}; {did_you_mean(run_id, ids)}")
     raise UsageError(f"{run_id!r} fits several runs: {', '.join(matches[:4])}")
+
+
+def reconcile(store: Store) -> list[str]:
+    """Mark runs whose process died as crashed: nobody else will. Returns their ids in Prefect."""
+    dead = [row for row in store.ledger.unfinished() if not store.is_leased(f"run-{row['id']}")]
+    for row in dead:
+        store.ledger.finish_run(row["id"], "crashed", time.time())
+    return [row["info"]["prefect_run"] for row in dead if "prefect_run" in row["info"]]

@@ -23,7 +23,7 @@ from .expand import expand
 from .plan import Plan, make_plan
 from .recorder import Listener, Recorder, call_hook
 from .registry import Registry
-from .runs import Run, default_store
+from .runs import Run, default_store, reconcile
 from .spec import Spec, load
 
 _RECORDED_VERSIONS = ("fieldloom", "numpy", "xarray", "zarr", "prefect", "torch")
@@ -67,7 +67,7 @@ def begin(
     loaded = load(spec, set)
     instances = expand(loaded, registry)  # a spec that is wrong leaves no trace
     opened = Store(store or default_store(), profile=profile)
-    crashed = _reconcile(opened)
+    crashed = reconcile(opened)
     plan = make_plan(loaded, registry, opened, instances=instances, touch=True)
     now = time.time()
     run_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{loaded.flow.name}-{secrets.token_hex(2)}"
@@ -117,6 +117,7 @@ def _info(session: Session, overrides: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = spec.masked(
         {
             "spec": str(spec.path.absolute()),
+            "given": str(spec.path),
             "text": spec.text,
             "description": spec.flow.description,
             "params": spec.params,
@@ -146,14 +147,6 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
-
-
-def _reconcile(store: Store) -> list[str]:
-    """Mark runs whose process died as crashed: nobody else will. Returns their ids in Prefect."""
-    dead = [row for row in store.ledger.unfinished() if not store.is_leased(f"run-{row['id']}")]
-    for row in dead:
-        store.ledger.finish_run(row["id"], "crashed", time.time())
-    return [row["info"]["prefect_run"] for row in dead if "prefect_run" in row["info"]]
 
 
 @contextlib.contextmanager

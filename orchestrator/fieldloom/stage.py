@@ -82,6 +82,8 @@ class Port:
         Input only: the port takes any number of instances (``step.*``), as a :class:`~fieldloom.Collection`.
     extra : bool
         Whether the Dataset may hold variables that are not listed.
+    open : bool
+        Output only: what it holds is known when it runs, so that planning lets everything pass that asks for it.
     tree : bool
         The data is an xarray DataTree; its variables are not checked.
     files : bool
@@ -95,6 +97,7 @@ class Port:
     attrs: tuple[str, ...] = ()
     many: bool = False
     extra: bool = True
+    open: bool = False
     tree: bool = False
     files: bool = False
 

@@ -160,7 +160,7 @@ def clear_errors(action: str, root: Path) -> Iterator[None]:
             raise StoreFull(error.errno, _full(action, root)) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise StoreReadOnly(error.errno, _read_only(action, root)) from error
-        raise
+        raise StoreError(f"{error.strerror or error} while {action}: {error.filename or root}") from error
 
 
 def _from_sqlite(error: sqlite3.OperationalError, action: str, root: Path) -> Exception:

@@ -142,6 +142,11 @@ class Ledger:
         )
         return {row["stage"]: (row["seconds"], int(row["stored"] or 0)) for row in rows}
 
+    def made(self) -> dict[str, tuple[float, int]]:
+        """For each action key that was ever computed: its seconds and stored bytes."""
+        rows = self._select("SELECT key, seconds, stored FROM instances WHERE status = 'done' ORDER BY finished")
+        return {row["key"]: (row["seconds"], row["stored"]) for row in rows}
+
     def functions(self, code: str) -> dict[str, str]:
         """Read the functions, with their hashes, behind a code digest; empty if it is unknown."""
         rows = self._select("SELECT functions FROM code WHERE digest = ?", code)

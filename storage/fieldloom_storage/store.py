@@ -90,7 +90,9 @@ class Store:
             found = canonical.unseal(marker.read_bytes())["format"]
         except (FileNotFoundError, NotADirectoryError):
             if not create:
-                raise StoreFormatError(f"{self.root} is not a fieldloom store: it has no store.json") from None
+                raise StoreFormatError(
+                    f"there is no store at {self.root} yet: run a flow first, or name one with --store"
+                ) from None
             self._create(marker)
             return
         except (ValueError, KeyError) as error:
@@ -100,15 +102,20 @@ class Store:
                 f"{self.root} has store format {found}; this version reads up to {FORMAT}. "
                 "Upgrade fieldloom, or choose another store."
             )
+        if self._writable:
+            self._make_folders()  # somebody may have deleted one
 
     def _create(self, marker: Path) -> None:
-        if self.root.exists() and not (self.root.is_dir() and set(os.listdir(self.root)) <= {*_FOLDERS, marker.name}):
-            raise StoreFormatError(f"{self.root} is not empty and not a fieldloom store; choose an empty folder")
         with files.clear_errors("creating the store", self.root.parent):
+            if self.root.exists() and not set(os.listdir(self.root)) <= {*_FOLDERS, marker.name}:
+                raise StoreFormatError(f"{self.root} is not empty and not a fieldloom store; choose an empty folder")
             self.root.mkdir(parents=True, exist_ok=True)
-            for name in _FOLDERS:
-                files.make_folder(self.root / name, durable=self.durable)
+            self._make_folders()
             files.write_new(marker, canonical.seal({"format": FORMAT}), self.root / "tmp", durable=self.durable)
+
+    def _make_folders(self) -> None:
+        for name in _FOLDERS:
+            files.make_folder(self.root / name, durable=self.durable)
 
     # -- artifacts
 
@@ -372,7 +379,7 @@ class Store:
 
     @cached_property
     def _writable(self) -> bool:
-        return os.access(self.root / "leases", os.W_OK)
+        return os.access(self.root, os.W_OK)
 
     @cached_property
     def _gate(self) -> Path:

@@ -40,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `fieldloom log | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
+    except OSError as error:
+        sys.stderr.write(f"{error.strerror or error}: {error.filename}\n" if error.filename else f"{error}\n")
+        code = 3
     if os.environ.get("FIELDLOOM_ABANDONED"):  # a stage that does not stop would keep the process alive
         with contextlib.suppress(OSError):
             sys.stdout.flush()
@@ -94,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     log.add_argument("--instance", metavar="NAME", help="only this instance")
     _json_argument(log)
     diff = _command(commands, "diff", "runs:diff", "compare two runs: parameters, versions, metrics, timings")
-    diff.add_argument("before", help="run id, or its beginning")
+    diff.add_argument("before", nargs="?", default="latest~1", help="run id (default: the one before the latest)")
     diff.add_argument("after", nargs="?", default="latest", help="run id (default: latest)")
     _store_argument(diff)
     _json_argument(diff)

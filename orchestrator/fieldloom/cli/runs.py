@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from fieldloom_storage import Store
+from fieldloom_storage import Store, StoreError
 
 from .. import printing
 from ..errors import UsageError, did_you_mean
-from ..runs import Run, default_store, find_run
+from ..runs import Run, default_store, find_run, reconcile
 
 
 def _store(arguments: Namespace) -> Store:
@@ -21,6 +22,8 @@ def _store(arguments: Namespace) -> Store:
 def show(arguments: Namespace) -> int:
     """``fieldloom show``."""
     store = _store(arguments)
+    with contextlib.suppress(StoreError):
+        reconcile(store)
     if arguments.run is None:
         return _show_runs(store, arguments.json)
     run = find_run(store, arguments.run)
@@ -69,16 +72,19 @@ def _show_run(run: Run) -> None:
     printing.line(
         f"{run.id}: {run.flow}, {run.status}, started {printing.moment(run.started)}, {printing.seconds(run.seconds)}"
     )
-    rows = []
+    rows, made = [], run.store.ledger.made()
     for name, row in run.instances.items():
+        seconds, stored = (
+            made.get(row["key"], (None, None)) if row["status"] == "cached" else (row["seconds"], row["stored"])
+        )
         outputs = ", ".join(f"{port} {digest[:12]}" for port, digest in row["outputs"].items())
         rows.append(
             (
                 name,
                 row["stage"],
                 row["status"],
-                printing.seconds(row["seconds"]),
-                printing.size(row["stored"]),
+                printing.seconds(seconds),
+                printing.size(stored),
                 outputs or row["info"].get("error", row["info"].get("reason", "")),
             )
         )
@@ -98,7 +104,7 @@ def open_(arguments: Namespace) -> int:
         raise UsageError(
             f"run {run.id} has no instance {arguments.name!r}; {did_you_mean(arguments.name, run.instances)}"
         )
-    for path in export(run, instance, Path(arguments.to)):
+    for path in sorted(export(run, instance, Path(arguments.to))):
         printing.line(str(path))
     return 0
 
@@ -139,8 +145,15 @@ def _print_differences(rows: list[dict[str, Any]]) -> None:
         printing.line("  no difference")
         return
     printing.table(
-        [(f"  {row['name']}", str(row["before"]), str(row["after"])) for row in rows], ("  name", "before", "after")
+        [(f"  {row['name']}", _shown(row["before"]), _shown(row["after"])) for row in rows],
+        ("  name", "before", "after"),
     )
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def report(arguments: Namespace) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import printing
+from ..errors import FieldloomError
 from ..events import RunEvent
 from ..files import File, files_of
 from ..graph import graph_of_run, svg
@@ -34,7 +35,7 @@ def write_report(run: Run, registry: Registry, path: Path | None = None) -> Path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(file.data)
             (pictures if file.is_picture else others).append(_shown_file(file, target.relative_to(run.folder)))
-        tables += _tables(run, instance, row)
+        tables += _tables(run, registry, instance, row)
     html = _render(run, registry, pictures=pictures, tables=tables, files=_few_files(others))
     path = path or run.folder / "report.html"
     path.write_text(html, encoding="utf-8")
@@ -68,30 +69,43 @@ def _few_files(files: list[dict[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def _tables(run: Run, instance: str, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _tables(run: Run, registry: Registry, instance: str, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Small Datasets along one dimension are shown as tables."""
     for port, digest in row["outputs"].items():
         manifest = run.store.manifest(digest)
         if manifest["kind"] != "dataset" or manifest["nbytes"] > 100_000:
             continue
         data: Any = run.store.open(digest)
-        ordered = [*data.coords, *data.data_vars]
+        declared = _declared(registry, row["stage"], port)
+        ordered = sorted(data.variables, key=lambda name: declared.index(name) if name in declared else len(declared))
         columns = [name for name in ordered if data[name].ndim == 1 and "filename" not in data[name].attrs]
         sizes = {data[name].dims[0] for name in columns}
         if len(sizes) == 1 and len(columns) == len(data.variables) and data.sizes[next(iter(sizes))] <= _ROWS:
-            yield {"title": f"{instance}.{port}", **_table(data, columns[:_COLUMNS])}
+            about = run.info["steps"][row["step"]]["description"]
+            yield {"title": f"{instance}.{port}", "about": about, **_table(data, columns[:_COLUMNS])}
+
+
+def _declared(registry: Registry, stage_id: str, port: str) -> list[str]:
+    """Variables of a port in the order in which its contract lists them."""
+    try:
+        return list(registry.stage(stage_id).outputs[port].variables)
+    except (FieldloomError, KeyError):  # its plugin has gone, or changed, since the run
+        return []
 
 
 def _table(data: xr.Dataset, columns: list[Any]) -> dict[str, Any]:
-    header = [
-        f"{name} [{unit}]" if (unit := data[name].attrs.get("units", "1")) != "1" else str(name) for name in columns
-    ]
+    header = [_heading(str(name), data[name].attrs) for name in columns]
     rows = zip(*([_cell(value) for value in data[name].values] for name in columns), strict=True)
-    return {"header": header, "rows": list(rows), "about": data.attrs.get("title", "")}
+    return {"header": header, "rows": list(rows)}
+
+
+def _heading(name: str, attrs: Any) -> str:
+    unit = attrs.get("units", "1")
+    return str(attrs.get("long_name", name)) + (f" [{unit}]" if unit != "1" else "")
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.5g}" if getattr(value, "dtype", None) is not None and value.dtype.kind == "f" else str(value)
+    return f"{value:.4g}" if getattr(value, "dtype", None) is not None and value.dtype.kind == "f" else str(value)
 
 
 def _render(run: Run, registry: Registry, **parts: Any) -> str:
@@ -140,4 +154,4 @@ def _stage_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _command(run: Run) -> str:
     settings = "".join(f" --set {name}={json.dumps(value)}" for name, value in run.info["set"].items())
-    return f"fieldloom run {Path(run.info['spec']).name}{settings}"
+    return f"fieldloom run {run.info['given']}{settings}"
