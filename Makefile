@@ -33,6 +33,7 @@ clean:
 
 $(READY): requirements-dev.txt constraints.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fieldloom needs Python 3.11 or newer; set PYTHON=python3.x")'
+	@echo "installing into .venv; this takes about two minutes"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	touch $(READY)

@@ -72,7 +72,7 @@ def test_errors_are_one_clear_message_and_an_exit_code(cli, write, tmp_path):
         ),
         ("run", tmp_path / "absent.yaml"): (2, "absent.yaml:1:1: cannot read the file"),
         ("run", write(SPEC, "b.yaml"), "--set", "w=1"): (2, "has no param 'w'"),
-        ("show", "latest"): (3, "not a fieldloom store"),
+        ("show", "latest"): (3, "there is no store at"),
         ("stages", "probe.numbr"): (2, "did you mean probe.number"),
         ("new-plugin", "Bad-Name"): (2, "cannot name a plugin"),
     }

@@ -38,6 +38,7 @@ def test_first_flow_runs(tmp_path, prefect_server):
     path.write_text(matrix)
     widths = fieldloom.run(path, store=tmp_path / "store")
     assert len(widths) == 4
+    assert widths.instances["noisy"]["status"] == "cached"
     assert "table" in run.folder.joinpath("report.html").read_text()
 
 

@@ -50,6 +50,7 @@ def test_schema_in_the_docs_is_current(tmp_path):
     registry = Registry(deny=["probe"])
     if set(registry.stages) != {
         "cfd.cylinder-wake",
+        "cfd.plot-forces",
         "cfd.strouhal",
         "mesh.render",
         "mesh.write",

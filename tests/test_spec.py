@@ -255,3 +255,18 @@ def test_dtypes_fit_kinds_and_themselves(have, want, fits):
 
     offered, wanted = (Port({"v": Variable(("x",), dtype)}) for dtype in (have, want))
     assert (not list(disagreements(offered, wanted, {}))) == fits
+
+
+def test_ports_of_the_rooms_are_checked_when_planning(write, registry):
+    path = write("""\
+        name: mixed
+        stages:
+          wake: {uses: cfd.cylinder-wake}
+          signal: {uses: template.signal}
+          smooth: {uses: template.smooth, inputs: {signal: wake}}
+          shedding: {uses: cfd.strouhal, inputs: {fields: signal}}
+          picture: {uses: mesh.render, inputs: {fields: wake}, with: {variable: vortcity}}
+    """)
+    found = {p.place.line: p.message for p in problems(path, registry)}
+    assert sorted(found) == [5, 6, 7]
+    assert "wants variable 'vortcity', which is not offered" in found[7]

@@ -9,6 +9,7 @@ from typing import Any
 from fieldloom_storage import Profile
 
 from .errors import Cancelled, StageFailed
+from .events import InstanceEvent
 from .recorder import Listener
 from .registry import Registry
 from .runs import Run
@@ -56,6 +57,11 @@ def run(
         spec, set=set, store=store, workers=workers, profile=profile, registry=registry, listeners=listeners
     )
     if session.plan.missing:
+        counts = session.plan.counts()
+        for listener in listeners or []:
+            listener(
+                InstanceEvent("starting", session.spec.flow.name, "", {**counts, "store": str(session.store.root)})
+            )
         _run_missing(session)
     else:
         end(session, "done")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -42,6 +43,7 @@ def examine() -> Iterator[Check]:
             plugin.problem or plugin.version,
             f"repair or remove {plugin.distribution}; it is set aside, the others work",
         )
+    yield from _server()
     yield _store()
     yield _rendering()
 
@@ -57,6 +59,19 @@ def _version(name: str, low: str, high: str) -> Check:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def _server() -> Iterator[Check]:
+    """A server of the user's, if one is named, should answer."""
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=5) as answer:
+            ok = answer.status == 200
+    except (OSError, ValueError):
+        ok = False
+    yield Check("prefect server", ok, url, "start it, or unset PREFECT_API_URL to use the embedded server")
 
 
 def _store() -> Check:

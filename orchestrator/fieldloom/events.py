@@ -25,7 +25,7 @@ class InstanceEvent:
 
     Parameters
     ----------
-    kind : {"started", "progress", "log", "retry", "cached", "done", "failed", "skipped"}
+    kind : {"starting" (the run itself), "started", "progress", "log", "retry", "cached", "done", "failed", "skipped"}
     name : str
         The instance, such as ``wake[reynolds=60]``.
     data : dict

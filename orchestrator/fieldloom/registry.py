@@ -13,7 +13,7 @@ from typing import Any
 import pluggy
 
 from . import hookspecs
-from .errors import PluginError, StageNotFound, did_you_mean
+from .errors import PluginError, StageNotFound, UsageError, did_you_mean
 from .stage import Stage
 
 GROUP = "fieldloom"
@@ -59,6 +59,8 @@ class Registry:
         points = entry_points(group=GROUP) if found is None else found
         for point in sorted(points, key=lambda p: (p.name, p.value)):
             self._load(point)
+        if unknown := sorted(self._allow - {plugin.name for plugin in self._plugins.values()}):
+            raise UsageError(f"there is no plugin {unknown[0]!r}; {did_you_mean(unknown[0], self._plugins)}")
 
     @property
     def hook(self) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .registry import Registry
 
 _SKIPPED = {"__pycache__", ".pytest_cache"}
 
@@ -23,6 +24,8 @@ def write_plugin(name: str, parent: Path) -> Path:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or name == "template":
         raise UsageError(f"{name!r} cannot name a plugin: use lower-case letters, digits and _, starting with a letter")
+    if name in {plugin.name for plugin in Registry().plugins}:
+        raise UsageError(f"a plugin {name!r} is installed already; choose another name")
     target = parent / name
     if target.exists():
         raise UsageError(f"{target} exists already; choose another name or folder")

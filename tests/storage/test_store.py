@@ -129,7 +129,7 @@ def test_newer_format_and_foreign_folders_are_refused(tmp_path):
     (tmp_path / "other" / "thesis.tex").touch()
     with pytest.raises(StoreFormatError, match="not empty"):
         Store(tmp_path / "other")
-    with pytest.raises(StoreFormatError, match=r"no store\.json"):
+    with pytest.raises(StoreFormatError, match="there is no store at"):
         Store(tmp_path / "absent", create=False)
 
 
@@ -384,3 +384,14 @@ def test_gc_spares_the_staging_of_a_living_writer(tmp_path):
     from fieldloom_storage import Stream
 
     assert float(store.open(store.put(Stream("t", blocks())).digest).u.sum()) == 3.0
+
+
+@pytest.mark.parametrize("name", ["objects", "keys", "checkpoints", "runs", "pins", "leases", "tmp"])
+def test_store_makes_a_deleted_folder_again(tmp_path, name):
+    Store(tmp_path / "s").put(xr.Dataset({"v": 1}))
+    shutil.rmtree(tmp_path / "s" / name)
+    store = Store(tmp_path / "s")
+    digest = store.put(xr.Dataset({"v": 2})).digest
+    store.record("a" * 40, {"out": digest}, {})
+    assert store.ledger.runs() == []
+    assert list(verify(store)) == []

@@ -41,10 +41,20 @@ class Display:
         if self._quiet:
             return
         with self._lock:
-            if self._live:
+            if event.kind == "starting":
+                self._say_start(event)
+            elif self._live:
                 self._show_live(event)
             elif event.kind in _MARKS:
                 sys.stderr.write(_sentence(event) + "\n")
+
+    def _say_start(self, event: InstanceEvent) -> None:
+        data = event.data
+        todo = data["run"] + data["waits"]
+        sys.stderr.write(
+            f"{event.name}: {todo} to compute, {data['cached']} reused, store {data['store']}; starting Prefect\n"
+        )
+        sys.stderr.flush()
 
     def _show_live(self, event: InstanceEvent) -> None:
         progress = self._started()
@@ -84,7 +94,7 @@ def _sentence(event: InstanceEvent) -> str:
     if event.kind == "done":
         text += f"  {printing.seconds(data.get('seconds'))}, {printing.size(data.get('stored'))}"
     elif event.kind in ("failed", "retry"):
-        text += f"  {data.get('error', '').splitlines()[0]}"
+        text += f"  {' '.join(data.get('error', '').split())}"
     elif event.kind == "skipped":
         text += f"  {data.get('reason', '')}"
     return text

@@ -63,6 +63,8 @@ def _summary(run: Run) -> None:
         counts[row["status"]] = counts.get(row["status"], 0) + 1
     if set(counts) == {"cached"}:
         printing.line(f"{run.flow}: nothing has changed; {counts['cached']} instances reused (run {run.id})")
+        if (made := _last_report(run)) is not None:
+            printing.line(f"report  {_relative(made)}")
         return
     words = {"done": "computed", "cached": "reused"}
     listed = ", ".join(f"{n} {words.get(status, status)}" for status, n in counts.items())
@@ -72,6 +74,15 @@ def _summary(run: Run) -> None:
         printing.line(f"report  {_relative(report)}")
     if (files := run.folder / "files").exists():
         printing.line(f"files   {_relative(files)}")
+
+
+def _last_report(run: Run) -> Path | None:
+    """The report of the last run of this flow that computed something."""
+    for row in run.store.ledger.runs():
+        path: Path = run.store.root / "runs" / row["id"] / "report.html"
+        if row["flow"] == run.flow and path.exists():
+            return path
+    return None
 
 
 def _relative(path: Path) -> str:
@@ -90,7 +101,7 @@ def _failures(run: Run) -> str:
             f"skipped, because they need one that failed: {', '.join(skipped[:6])}"
             + (f" and {len(skipped) - 6} more" if len(skipped) > 6 else "")
         )
-    return "\n".join([*lines, f"`fieldloom log {run.id}` has the traceback; the same command tries again what failed"])
+    return "\n".join([*lines, f"`fieldloom log {run.id}` has the details; the same command tries again what failed"])
 
 
 def _run_document(run: Run) -> dict[str, Any]:
@@ -145,7 +156,7 @@ def _print_plan(made: Plan, has_store: bool) -> None:
         rest = f", plus {unknown} never measured" if unknown else ""
         printing.line(f"probably {printing.seconds(total[0])} of work and {printing.size(total[1])}{rest}")
     if not has_store:
-        printing.line("there is no store yet: everything would run")
+        printing.line("there is no store here yet: everything would run")
 
 
 def _item_document(item: Item) -> dict[str, Any]:

@@ -151,6 +151,7 @@ def _drive(session: Session, context: FlowRunContext) -> State[Any]:
         instance = scheduler.instances[event.name]
         session.recorder.instance(event, instance, work.components if work else None)
 
+    _import_in_one_thread(session)
     cores = os.cpu_count() or 1
     limits = Limits(session.workers, cores, gpu_count())
     scheduler = Scheduler(session.plan, submit, limits, observe, session.stop.is_set)
@@ -169,6 +170,19 @@ def _drive(session: Session, context: FlowRunContext) -> State[Any]:
         failed, skipped = len(scheduler.failed), len(scheduler.skipped)
         return Failed(message=f"{failed} failed, {skipped} skipped: {', '.join(list(scheduler.failed)[:4])}")
     return Completed(message=f"{len(session.plan.items)} instances, {session.plan.counts()['cached']} reused")
+
+
+def _import_in_one_thread(session: Session) -> None:
+    """Load what every stage needs before there are threads.
+
+    xarray's modules import each other in circles; two threads that meet there see half of one.
+    """
+    from fieldloom_storage import reader, writer  # noqa: F401, RUF100 - for their imports
+
+    if session.store.profile.compresses:
+        from numcodecs import bitround, blosc  # noqa: F401, RUF100 - for their imports
+    for stage_id in {item.instance.stage_id for item in session.plan.missing}:
+        session.registry.stage(stage_id)
 
 
 def _detach(context: FlowRunContext) -> None:

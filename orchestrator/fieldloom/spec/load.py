@@ -93,7 +93,7 @@ def parse_overrides(settings: list[str]) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         if not equals or not name.strip():
             raise SpecError(
-                [Problem(Place("--set", 1, 1), f"{setting!r} is not NAME=VALUE", "e.g. --set reynolds=100")]
+                [Problem(Place("--set", 0, 0), f"{setting!r} is not NAME=VALUE", "e.g. --set reynolds=100")]
             )
         overrides[name.strip()] = parse(value, f"--set {name.strip()}").plain()
     return overrides
@@ -110,7 +110,8 @@ def validation_problems(
         label = ".".join(map(str, (*prefix, *path)))
         if item["type"] == "extra_forbidden":
             known = _known_fields(model, path[:-1])
-            problems.append(Problem(place, f"unknown key {path[-1]!r} in {label}", did_you_mean(str(path[-1]), known)))
+            owner = label.rpartition(".")[0] or "the spec"
+            problems.append(Problem(place, f"unknown key {path[-1]!r} in {owner}", did_you_mean(str(path[-1]), known)))
         elif item["type"] == "missing":
             problems.append(Problem(place, f"{label} is missing", _description(model, path)))
         else:
@@ -118,7 +119,11 @@ def validation_problems(
                 place = node.find(*path).place
             got = json.dumps(_short(item["input"]), default=str, ensure_ascii=False)
             message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
-            problems.append(Problem(place, f"{label}: {message}, got {got}", _description(model, path)))
+            if item["type"] == "too_short":
+                message = "needs at least one entry"
+            if not isinstance(item["input"], dict):  # what a model as a whole objects to says so itself
+                message += f", got {got}"
+            problems.append(Problem(place, f"{label}: {message}", _description(model, path)))
     return problems
 
 
@@ -225,7 +230,7 @@ def _merge(root: Node, other: Node, place: Place) -> None:
 def _override(root: Node, name: str, value: Any, problems: list[Problem]) -> None:
     parts = name.split(".")
     path = parts if parts[0] in ("stages", "seed", "params") else ["params", *parts]
-    place = Place(f"--set {name}", 1, 1)
+    place = Place(f"--set {name}", 0, 0)
     parent = root
     for part in path[:-1]:
         if not isinstance(parent.value, dict) or part not in parent.value:
@@ -244,6 +249,11 @@ def _override(root: Node, name: str, value: Any, problems: list[Problem]) -> Non
 
 
 def _unknown_override(root: Node, name: str, place: Place) -> Problem:
+    parts = name.split(".")
+    if parts[0] == "stages" and len(parts) > 1:
+        steps = root.find("stages").value
+        hint = did_you_mean(parts[1], steps) if parts[1] not in steps else "write stages.<step>.with.<parameter>=..."
+        return Problem(place, f"there is no {name!r} in the spec", hint)
     params = root.find("params").value
     known = list(params) if isinstance(params, dict) and "params" in root.value else []
     return Problem(place, f"the spec has no param {name!r}", did_you_mean(name, known) or "it declares no params")

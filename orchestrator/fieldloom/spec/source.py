@@ -124,6 +124,8 @@ def _syntax_hint(text: str, place: Place) -> str:
     line = lines[place.line - 1] if place.line <= len(lines) else ""
     if line.lstrip().startswith("\t") or line.startswith("\t"):
         return "indent with spaces, not tabs"
+    if ": " in line.partition(": ")[2] and not line.strip().startswith(("{", "[")):
+        return "check the indentation, and quote a text that holds ': '"
     if "${" in line and "{" in line.replace("${", ""):
         return 'inside {...} write references in quotes: "${matrix.x}"'
     return ""

@@ -78,7 +78,7 @@ def _look_up(
         problems.append(Problem(node.place, f"params refer to themselves: {cycle}"))
         return None
     if full not in names:
-        hint = did_you_mean(name, [known.removeprefix("params.") for known in names] + ["matrix.<axis>"])
+        hint = did_you_mean(name, [known.removeprefix("params.") for known in names])
         if name.startswith("env."):
             hint = f"list {name.removeprefix('env.')} under `env:` and set it in the environment"
         problems.append(Problem(node.place, f"${{{name}}} is not defined", hint))

@@ -10,5 +10,6 @@ def register_stages() -> dict[str, str]:
     """Name the stages; their modules are imported on first use."""
     return {
         "cfd.cylinder-wake": "fieldloom_cfd.stages:CylinderWake",
+        "cfd.plot-forces": "fieldloom_cfd.stages:PlotForces",
         "cfd.strouhal": "fieldloom_cfd.stages:StrouhalTable",
     }

@@ -251,3 +251,26 @@ def _row(context: Context, name: str, wake: xr.Dataset, window: float) -> dict[s
         "lift_max": float(lift[late].max()),
         "periods": result.periods,
     }
+
+
+class PlotForces(Stage):
+    """Lift and drag of wakes over time, and the Strouhal number over the Reynolds number."""
+
+    inputs: Mapping[str, Port] = {
+        "fields": StrouhalTable.inputs["fields"],
+        "table": StrouhalTable.outputs["table"],
+    }
+    outputs: Mapping[str, Port] = {"pictures": Port(description="One picture.", files=True)}
+    affects = ("matplotlib",)
+    resources = Resources(isolate=True)  # matplotlib is not for several threads
+
+    def run(self, context: Context, params: StageParams, **inputs: Any) -> Mapping[str, xr.Dataset]:
+        """Draw three panels."""
+        import xarray as xr
+        from fieldloom.files import file_variable
+
+        from .plots import plot_forces
+
+        picture = plot_forces(list(inputs["fields"].values()), inputs["table"])
+        caption = "lift, drag, and shedding frequency; the bar is the benchmark's range at Re 100"
+        return {"pictures": xr.Dataset({"forces": file_variable(picture, "forces.png", "image/png", caption)})}

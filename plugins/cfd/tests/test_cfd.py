@@ -40,6 +40,20 @@ class TestStrouhalTable(StageContract):
         return {"fields": [wake(80.0, 2.9), wake(60.0, 2.5)]}
 
 
+class TestPlotForces(StageContract):
+    stage_id = "cfd.plot-forces"
+
+    def inputs(self):
+        import xarray as xr
+
+        names = ("strouhal", "frequency", "drag_max", "drag_mean", "lift_max")
+        columns = {name: ("sample", [1.0, 2.0], {"units": "s-1" if name == "frequency" else "1"}) for name in names}
+        table = xr.Dataset(
+            {**columns, "periods": ("sample", [5, 6])}, {"reynolds": ("sample", [60.0, 80.0], {"units": "1"})}
+        )
+        return {**TestStrouhalTable().inputs(), "table": table}
+
+
 def test_table_has_a_row_for_each_wake_by_reynolds_number(tmp_path):
     from fieldloom_storage import Store
 

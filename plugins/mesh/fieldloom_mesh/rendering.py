@@ -140,6 +140,8 @@ def draw(
 def _set_scene(plotter: pv.Plotter, grid: pv.UnstructuredGrid, dataset: xr.Dataset, view: View) -> None:
     units = dataset[view.variable].attrs.get("units", "")
     label = dataset[view.variable].attrs.get("long_name", view.variable)
+    if magnitude(field_at(dataset, view.variable, 0)).ndim < field_at(dataset, view.variable, 0).ndim:
+        label = f"|{label}|"
     bar = {
         "title": f"{label} [{units}]" if units not in ("", "1") else label,
         "vertical": False,
@@ -165,6 +167,7 @@ def _set_scene(plotter: pv.Plotter, grid: pv.UnstructuredGrid, dataset: xr.Datas
         scalar_bar_args=bar,
         interpolate_before_map=True,
     )
+    plotter.scalar_bar.SetVerticalTitleSeparation(8)
     if np.ptp(grid.points[:, 2]) == 0:
         _look_down(plotter, grid, view.size)
     else:
