@@ -95,7 +95,7 @@ def test_failed_stage_says_where_and_how_to_go_on(cli, write, tmp_path):
 def test_validate_prints_json_for_editors(cli, write):
     spec = write("name: f\nstages:\n  a: {uses: probe.number, with: {vlaue: 1}}\n")
     found = json.loads(cli("validate", "--json", spec, check=2).stdout)
-    assert found == [{"file": str(spec), "line": 3, "column": 34, "message": "unknown key 'vlaue' in probe.number.vlaue",
+    assert found == [{"file": str(spec), "line": 3, "column": 34, "message": "unknown key 'vlaue' in probe.number",
                       "hint": "did you mean value?"}]  # fmt: skip
 
 
