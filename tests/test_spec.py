@@ -22,7 +22,7 @@ def registry():
 
 def problems(path, registry, **overrides):
     with pytest.raises(SpecError) as caught:
-        expand(load(path, overrides), registry)
+        expand(load(path, overrides, partial=True), registry)
     return caught.value.problems
 
 
@@ -126,15 +126,26 @@ def test_malformed_spec_is_reported_with_its_place(case, write, registry):
 
 
 def test_all_problems_are_reported_at_once(write, registry):
+    """Structure, substitution, stages, parameters, references and ports: one round, and no follow-up errors."""
     path = write("""\
         name: f
+        flavour: sweet
+        params: {size: 1}
         stages:
           a: {uses: probe.number, with: {value: x, lenght: 2}}
           b: {uses: probe.nothing}
           c: {uses: probe.increment, inputs: {x: d}}
+          e: {uses: probe.number, wiht: {}}
+          f: {uses: probe.number, with: {value: "${siez}"}}
+          g: {uses: probe.increment, inputs: {x: e}, retries: lots}
+          h: {uses: probe.increment, inputs: {x: f}, with: {by: no, yb: 1}}
+          i: {uses: probe.increment, inputs: {x: nowhere, y: h}, with: {by: no}}
+          j: {uses: probe.grid}
+          k: {uses: probe.wants, inputs: {field: j.field}, with: {dtype: int}}
+          l: {uses: probe.add, inputs: {a: e, b: b}}
     """)
     found = problems(path, registry)
-    assert [p.place.line for p in found] == [3, 3, 4, 5]
+    assert [p.place.line for p in found] == [2, 5, 5, 6, 7, 8, 9, 10, 11, 11, 12, 12, 12, 14]
 
 
 @pytest.mark.parametrize("bomb", ["aliases", "depth", "size", "digits"])

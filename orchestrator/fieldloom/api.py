@@ -65,7 +65,7 @@ def run(
         _run_missing(session)
     else:
         end(session, "done")
-    finished = Run(session.store, session.id, session.spec.secrets)
+    finished = Run(session.store, session.id)
     if session.abandoned:
         os.environ["FIELDLOOM_ABANDONED"] = "1"  # a thread is stuck in a stage: the command line exits hard
     if check and finished.status == "cancelled":

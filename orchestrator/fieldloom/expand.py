@@ -67,9 +67,9 @@ def resources_of(step: StepSpec, stage: type[Stage]) -> Resources:
 class _Expansion:
     def __init__(self, spec: Spec, registry: Registry) -> None:
         self._spec, self._registry = spec, registry
-        self._problems: list[Problem] = []
+        self._problems: list[Problem] = list(spec.problems)
         self._steps: dict[str, ExpandedStep] = {}
-        self._references = References(spec.flow.stages, self._steps, self._problem)
+        self._references = References({*spec.flow.stages, *spec.broken}, self._steps, self._problem)
         self._agreed: dict[tuple[Any, ...], tuple[Port, Port]] = {}  # checked pairs; holding them keeps ids unique
 
     def run(self) -> list[Instance]:
@@ -133,7 +133,7 @@ class _Expansion:
         for i, other in enumerate(step.after):
             if other in known:
                 found.add(other)
-            else:
+            elif other not in self._spec.broken:
                 self._problem(
                     self._spec.place("stages", name, "after", i),
                     f"there is no step {other!r}",
@@ -150,10 +150,12 @@ class _Expansion:
 
     def _instances(self, step: ExpandedStep) -> Iterator[Instance]:
         self._validate_params(step)
-        if not step.points or len(step.params) < len(step.points):
-            return  # already reported
+        if not step.points or len(step.params) < len(step.points):  # already reported; the rest may be wrong, too
+            self._check_input_names(step, step.stage.inputs)
+            self._check_references(step)
+            return
         inputs_vary = any(mentions(r, "matrix.") for r in step.spec.inputs.values())
-        self._check_input_names(step)
+        self._check_input_names(step, step.stage.input_ports(step.params[0]))
         after = tuple(n for other in step.spec.after if other in self._steps for n in self._steps[other].names)
         for i, point in enumerate(step.points):
             wanted = step.stage.input_ports(step.params[i])
@@ -255,8 +257,13 @@ class _Expansion:
 
     # -- references
 
-    def _check_input_names(self, step: ExpandedStep) -> None:
-        wanted = step.stage.input_ports(step.params[0])
+    def _check_references(self, step: ExpandedStep) -> None:
+        for port, given in step.spec.inputs.items():
+            for text in [given] if isinstance(given, str) else given:
+                if not mentions(text, "matrix."):
+                    self._references.parse(text, self._spec.place("stages", step.name, "inputs", port))
+
+    def _check_input_names(self, step: ExpandedStep, wanted: Mapping[str, Port]) -> None:
         for port in step.spec.inputs:
             if port not in wanted:
                 self._problem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,26 +48,31 @@ class References:
 
     Parameters
     ----------
-    known : mapping
+    known : collection of str
         Every step of the spec, also those that could not be expanded.
     steps : dict
         The steps expanded so far.
     """
 
-    def __init__(self, known: Mapping[str, StepSpec], steps: dict[str, ExpandedStep], report: Report) -> None:
+    def __init__(self, known: Collection[str], steps: dict[str, ExpandedStep], report: Report) -> None:
         self._known, self._steps, self._problem = known, steps, report
         self._index: dict[tuple[str, ...], dict[tuple[float | str, ...], list[int]]] = {}
 
+    def parse(self, text: str, place: Place) -> re.Match[str] | None:
+        """Read a reference; None if it is none, or to a step that does not exist."""
+        match = REFERENCE.fullmatch(text)
+        if match is None:
+            hint = "write step, step.port, step[axis=value].port or step.*"
+            self._problem(place, f"{text!r} is not a reference", hint)
+        elif match["step"] not in self._known:
+            self._problem(place, f"there is no step {match['step']!r}", did_you_mean(match["step"], self._known))
+            return None
+        return match
+
     def resolve(self, text: str, point: Coords, place: Place) -> Iterator[Source]:
         """Yield the sources that ``text`` means in an instance at ``point`` of its own step's matrix."""
-        match = REFERENCE.fullmatch(text)
-        if not match:
-            self._problem(
-                place, f"{text!r} is not a reference", "write step, step.port, step[axis=value].port or step.*"
-            )
-            return
-        if match["step"] not in self._known:
-            self._problem(place, f"there is no step {match['step']!r}", did_you_mean(match["step"], self._known))
+        match = self.parse(text, place)
+        if match is None:
             return
         source = self._steps.get(match["step"])
         if source is None or len(source.promises) < len(source.points):

@@ -24,11 +24,11 @@ class Run(Mapping[str, Any]):
     ``run["wake[reynolds=60].fields"]`` opens lazily; the port may be left out where there is only one.
     """
 
-    def __init__(self, store: Store, run_id: str, secrets: Mapping[str, str] | None = None) -> None:
+    def __init__(self, store: Store, run_id: str) -> None:
         found = store.ledger.run(run_id)
         if found is None:
             raise UsageError(f"there is no run {run_id} in {store.root}")
-        self.store, self.id, self._row, self._secrets = store, run_id, found, dict(secrets or {})
+        self.store, self.id, self._row = store, run_id, found
 
     @property
     def flow(self) -> str:

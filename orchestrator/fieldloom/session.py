@@ -64,7 +64,7 @@ def begin(
 ) -> Session:
     """Load, plan and open the records of a run, without running anything. :func:`run` and schedules start here."""
     registry = registry or Registry()
-    loaded = load(spec, set)
+    loaded = load(spec, set, partial=True)
     instances = expand(loaded, registry)  # a spec that is wrong leaves no trace
     opened = Store(store or default_store(), profile=profile)
     crashed = reconcile(opened)

@@ -23,7 +23,7 @@ def registry(arguments: Namespace) -> Registry:
 
 
 def _spec(arguments: Namespace) -> Spec:
-    return load(arguments.spec, parse_overrides(arguments.set))
+    return load(arguments.spec, parse_overrides(arguments.set), partial=True)
 
 
 def run(arguments: Namespace) -> int:

@@ -1,1 +1,1 @@
-"""Running what a plan says is missing. The only package that imports Prefect, and only inside ``prefect_flow``."""
+"""Running what a plan says is missing. The only package that imports Prefect: ``prefect_flow`` and what it uses."""

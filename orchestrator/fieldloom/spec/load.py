@@ -21,7 +21,10 @@ _MAX_INCLUDES = 50
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A flow spec whose structure is valid. ``root`` knows the places; ``secrets`` maps values to their names."""
+    """A flow spec whose structure is valid, but for the steps in ``broken``, whose ``problems`` are known.
+
+    ``root`` knows the places; ``secrets`` maps the values of environment variables to their names.
+    """
 
     flow: FlowSpec
     root: Node
@@ -29,6 +32,8 @@ class Spec:
     text: str
     params: dict[str, Any]
     secrets: dict[str, str]
+    problems: tuple[Problem, ...] = ()
+    broken: frozenset[str] = frozenset()
 
     def place(self, *path: str | int) -> Place:
         """Place of a key of the spec, such as ``("stages", "wake", "with", "reynolds")``."""
@@ -54,7 +59,7 @@ def mask(value: Any, secrets: Mapping[str, str]) -> Any:
     return value
 
 
-def load(path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Spec:
+def load(path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None, *, partial: bool = False) -> Spec:
     """Load the flow spec at ``path``.
 
     Parameters
@@ -62,6 +67,8 @@ def load(path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = Non
     overrides : mapping, optional
         Values by dotted name: a param (``reynolds``, ``mesh.size``) or a place in the spec
         (``stages.wake.with.duration``).
+    partial : bool
+        Return what can be read of a spec with errors, so that the expansion finds the rest and raises all.
 
     Raises
     ------
@@ -74,11 +81,30 @@ def load(path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = Non
     for name, value in (overrides or {}).items():
         _override(root, name, value, problems)
     secrets, names = _names(root, problems)
-    filled = fill_node(root, names, problems)
-    flow = _validate(FlowSpec, filled, problems)
-    if problems or flow is None:
+    filled, broken = _filled(root, names, problems)
+    flow = _validate(filled, problems, broken)
+    if flow is None or (problems and not partial):
         raise SpecError(problems)
-    return Spec(flow, filled, file, file.read_text("utf-8-sig"), flow.params, secrets)
+    text = file.read_text("utf-8-sig")
+    return Spec(flow, filled, file, text, flow.params, secrets, tuple(problems), frozenset(broken))
+
+
+def _filled(root: Node, names: dict[str, Node], problems: list[Problem]) -> tuple[Node, set[str]]:
+    """Replace references, step by step; also return the steps in which one is wrong."""
+    broken: set[str] = set()
+    stages = root.find("stages")
+    if not isinstance(root.value, dict) or "stages" not in root.value or not isinstance(stages.value, dict):
+        return fill_node(root, names, problems), broken
+    steps = {}
+    for name, node in stages.value.items():
+        before = len(problems)
+        steps[name] = fill_node(node, names, problems)
+        if len(problems) > before:
+            broken.add(name)
+    rest = Node({key: node for key, node in root.value.items() if key != "stages"}, root.place, root.keys)
+    filled = fill_node(rest, names, problems)
+    filled.value["stages"] = Node(steps, stages.place, stages.keys)
+    return filled, broken
 
 
 def parse_overrides(settings: list[str]) -> dict[str, Any]:
@@ -166,19 +192,28 @@ def validate_model(model: type[BaseModel], data: Any) -> BaseModel:
     return model.model_validate_json(json.dumps(data), strict=True)
 
 
-def _validate(model: type[FlowSpec], node: Node, problems: list[Problem]) -> FlowSpec | None:
+def _validate(node: Node, problems: list[Problem], broken: set[str]) -> FlowSpec | None:
+    """Validate the structure; steps with errors are added to ``broken`` and left out, if that is all that is wrong."""
     if not isinstance(node.value, dict):
-        problems.append(
-            Problem(
-                node.place, "a flow spec is a mapping with `name:` and `stages:`", "see docs/spec.md for an example"
-            )
-        )
+        hint = "see docs/spec.md for an example"
+        problems.append(Problem(node.place, "a flow spec is a mapping with `name:` and `stages:`", hint))
         return None
+    data = node.plain()
     try:
-        flow = validate_model(model, node.plain())
+        flow = validate_model(FlowSpec, data)
     except ValidationError as error:
-        problems += validation_problems(error, node, model)
+        problems += validation_problems(error, node, FlowSpec)
+        for item in error.errors(include_url=False, include_context=False):
+            if item["loc"][0] == "stages" and len(item["loc"]) > 1:
+                broken.add(str(item["loc"][1]))
+            elif item["type"] == "extra_forbidden":
+                data.pop(item["loc"][0])
+            else:
+                return None
+    intact = {name: step for name, step in (data.get("stages") or {}).items() if name not in broken}
+    if not intact:
         return None
+    flow = validate_model(FlowSpec, {**data, "stages": intact})
     assert isinstance(flow, FlowSpec)
     return flow
 
