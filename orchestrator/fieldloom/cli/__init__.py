@@ -7,10 +7,14 @@ import contextlib
 import importlib
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from fieldloom_storage import StoreError
 
 from ..errors import FieldloomError
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 EXIT_CODES = """\
 exit codes:
@@ -61,6 +65,12 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=_version())
     commands = root.add_subparsers(title="commands", metavar="COMMAND")
 
+    for add in (_add_flow_commands, _add_run_commands, _add_store_commands, _add_plugin_commands):
+        add(commands)
+    return root
+
+
+def _add_flow_commands(commands: _Commands) -> None:
     run = _command(commands, "run", "flows:run", "run a flow spec; what was done before is reused")
     _spec_arguments(run)
     run.add_argument("--workers", type=_positive, metavar="N", help="instances at once (default: number of cores)")
@@ -81,6 +91,8 @@ def parser() -> argparse.ArgumentParser:
     schema.add_argument("-o", "--output", metavar="FILE", help="write to a file")
     _plugin_arguments(schema)
 
+
+def _add_run_commands(commands: _Commands) -> None:
     show = _command(commands, "show", "runs:show", "list runs, or show one: its instances and artifacts")
     show.add_argument("run", nargs="?", help="run id, its beginning, or 'latest'; all runs if not given")
     show.add_argument("name", nargs="?", help="an instance or instance.port: print its dataset")
@@ -105,6 +117,8 @@ def parser() -> argparse.ArgumentParser:
     _run_arguments(report)
     report.add_argument("-o", "--output", metavar="FILE", help="write it here instead of into the store")
 
+
+def _add_store_commands(commands: _Commands) -> None:
     verify = _command(commands, "verify", "stores:verify", "check every stored byte; names what is damaged")
     verify.add_argument("digest", nargs="*", help="artifacts to check (default: all)")
     verify.add_argument(
@@ -120,6 +134,8 @@ def parser() -> argparse.ArgumentParser:
     _store_argument(gc)
     _json_argument(gc)
 
+
+def _add_plugin_commands(commands: _Commands) -> None:
     plugins = _command(commands, "plugins", "plugins:plugins", "list the installed plugins, and why one is set aside")
     _plugin_arguments(plugins)
     _json_argument(plugins)
@@ -132,12 +148,9 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--to", metavar="DIR", default=".", help="parent folder (default: here)")
     doctor = _command(commands, "doctor", "plugins:doctor", "check the installation, and say what to install")
     _json_argument(doctor)
-    return root
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, function: str, text: str
-) -> argparse.ArgumentParser:
+def _command(commands: _Commands, name: str, function: str, text: str) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(command=function)
     return command
