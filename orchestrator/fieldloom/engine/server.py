@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fieldloom_storage import Store
-from fieldloom_storage.files import private_name, remove_tree
+from fieldloom_storage.files import private_name
 
 from ..errors import EngineError
 
@@ -59,30 +59,31 @@ def embedded_server(store: Store) -> Iterator[str]:
     EngineError
         If the server does not start.
     """
-    home = store.root / "prefect"
-    home.mkdir(exist_ok=True)
     lease = store.lease("prefect")
-    private = home / private_name()
-    private.mkdir()
-    template = _template_path()
-    database = home / f"prefect-{version('prefect')}.db" if lease and template.exists() else private / "prefect.db"
-    migrated = _prepare(database, template, private)
-    process = _start(private if not lease else home, database, migrated)
-    try:
-        url = _await_url(process)
-        if not migrated:
-            _keep_template(database, template)
-        yield url
-    finally:
-        process.terminate()
+    with store.scratch() as private:
+        template = _template_path()
+        home = store.root / "prefect" if lease else private
+        database = home / f"prefect-{version('prefect')}.db" if template.exists() else private / "prefect.db"
+        migrated = _prepare(database, template, private)
+        process = _start(home, database, migrated, private / "server.log")
         try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        remove_tree(private)
-        if lease:
-            lease.release()
+            url = _await_url(process, private / "server.log")
+            if not migrated:
+                _keep_template(database, template)
+            yield url
+        finally:
+            _stop(process)
+            if lease:
+                lease.release()
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.communicate(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 def _template_path() -> Path:
@@ -112,7 +113,7 @@ def _keep_template(database: Path, template: Path) -> None:
         os.replace(copy, template)
 
 
-def _start(home: Path, database: Path, migrated: bool) -> subprocess.Popen[str]:
+def _start(home: Path, database: Path, migrated: bool, log: Path) -> subprocess.Popen[str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     skip = {"PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false", "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false"}
     environment = {
@@ -123,22 +124,22 @@ def _start(home: Path, database: Path, migrated: bool) -> subprocess.Popen[str]:
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
         "OMP_NUM_THREADS": "1",
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", "fieldloom.engine.server_child", str(os.getpid())],
-        env=environment,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    with open(log, "wb") as errors:  # a pipe that nobody reads would fill and stop the server
+        return subprocess.Popen(
+            [sys.executable, "-m", "fieldloom.engine.server_child", str(os.getpid())],
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
 
 
-def _await_url(process: subprocess.Popen[str]) -> str:
+def _await_url(process: subprocess.Popen[str], log: Path) -> str:
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("PORT "):
             return f"http://127.0.0.1:{int(line.split()[1])}/api"
-    assert process.stderr is not None
-    tail = "\n".join(process.stderr.read().splitlines()[-5:])
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
     raise EngineError(f"Prefect's embedded server did not start:\n{tail}\n`fieldloom doctor` checks the installation.")
