@@ -32,6 +32,8 @@ class Item:
         ``waits``: something upstream must run first; if that gives the same content as before, this is reused.
     why : list of str
         Reasons for running, in words.
+    components : Components, optional
+        What ``key`` is made of; neither is known while something upstream is not.
     seconds, stored : float, int, optional
         What earlier runs of the stage cost, on average.
     """
@@ -39,6 +41,7 @@ class Item:
     instance: Instance
     status: str
     why: list[str] = field(default_factory=list)
+    components: Components | None = None
     key: str | None = None
     outputs: Outputs = field(default_factory=dict)
     seconds: float | None = None
@@ -148,7 +151,6 @@ def make_plan(
     *,
     instances: list[Instance] | None = None,
     touch: bool = False,
-    explain: bool = True,
 ) -> Plan:
     """Plan a run of ``spec`` against ``store``.
 
@@ -158,8 +160,6 @@ def make_plan(
         The expanded spec, if it has been expanded already.
     touch : bool
         Keep what is found fresh for the garbage collector: for runs, not for a look.
-    explain : bool
-        Find out why things must run, and what they will cost.
 
     Raises
     ------
@@ -169,8 +169,8 @@ def make_plan(
     planner = Planner(spec, registry, store, instances)
     outputs: dict[str, Outputs] = {}
     items = [_item(planner, instance, outputs, touch) for instance in planner.instances]
-    if explain and store is not None:
-        _explain(planner, store, items, outputs)
+    if store is not None:
+        _explain(planner, store, items)
     return Plan(planner, items, time.perf_counter() - started)
 
 
@@ -178,21 +178,22 @@ def _item(planner: Planner, instance: Instance, outputs: dict[str, Outputs], tou
     waiting = sorted(name for name in instance.upstream if name not in outputs)
     if waiting:
         return Item(instance, "waits", [f"waits for {_listed(waiting)}"])
-    key = planner.components(instance, outputs).key
+    components = planner.components(instance, outputs)
+    key = components.key
     record = planner.lookup(key, touch=touch)
     if record is None:
-        return Item(instance, "run", key=key)
+        return Item(instance, "run", components=components, key=key)
     outputs[instance.name] = record.outputs
-    return Item(instance, "cached", key=key, outputs=record.outputs)
+    return Item(instance, "cached", components=components, key=key, outputs=record.outputs)
 
 
-def _explain(planner: Planner, store: Store, items: Iterable[Item], outputs: Mapping[str, Outputs]) -> None:
+def _explain(planner: Planner, store: Store, items: Iterable[Item]) -> None:
     missing = [item for item in items if item.status != "cached"]
     costs = store.ledger.costs() if missing else {}
     for item in missing:
         item.seconds, item.stored = costs.get(item.instance.stage_id, (None, None))
-        if item.status == "run":
-            item.why = planner.reasons(item.instance, planner.components(item.instance, outputs))
+        if item.components is not None:
+            item.why = planner.reasons(item.instance, item.components)
 
 
 def _listed(names: list[str]) -> str:

@@ -41,12 +41,11 @@ class Recorder:
 
     def plan(self, items: list[Item]) -> None:
         """Record what a plan found in the store."""
-        rows, outputs = [], {i.instance.name: i.outputs for i in items if i.status == "cached"}
-        for item in items:
-            if item.status == "cached":
-                components = self._planner.components(item.instance, outputs)
-                rows.append(self._row(item.instance, "cached", {"outputs": item.outputs}, components, item.key))
-        self._store.ledger.write_instances(rows)
+        self._store.ledger.write_instances(
+            self._row(item.instance, "cached", {"outputs": item.outputs}, item.components, item.key)
+            for item in items
+            if item.status == "cached"
+        )
 
     def instance(
         self,

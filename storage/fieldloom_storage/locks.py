@@ -66,17 +66,7 @@ def wait_for_lock(path: Path, give_up: Callable[[], bool] = lambda: False, poll:
 
 def is_held(path: Path) -> bool:
     """Tell whether a living process holds the lock at ``path``. Takes nothing."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return not _is_free(path, fcntl.LOCK_SH)
 
 
 @contextlib.contextmanager
@@ -94,11 +84,19 @@ def held_folder(path: Path) -> Iterator[Path]:
 def is_abandoned(path: Path) -> bool:
     """Tell whether no living process holds the folder ``path``."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return _is_free(path, fcntl.LOCK_EX) and path.exists()
     except OSError:
-        return False
+        return False  # not ours to look into
+
+
+def _is_free(path: Path, mode: int) -> bool:
+    """Tell whether a lock on ``path`` could be had now; nobody holds what is not there."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     finally:
