@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .context import Collection, Context
 from .errors import FieldloomError, PortError, SpecError, StageFailed
 from .hookspecs import hookimpl
-from .stage import Port, Resources, Stage, StageParams, Variable, param, stage
+from .stage import Port, Resources, Stage, StageParams, Variable, param, path_param, stage
 
 if TYPE_CHECKING:
     from fieldloom_storage import Stream
@@ -36,6 +36,7 @@ __all__ = [
     "hookimpl",
     "open_run",
     "param",
+    "path_param",
     "run",
     "stage",
 ]

@@ -34,18 +34,23 @@ class StageCode:
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What a key is made of, kept with every instance so that ``plan`` can say why something must run."""
+    """What a key is made of, kept with every instance so that ``plan`` can say why something must run.
+
+    ``files`` are the digests of files outside the store, by name.
+    """
 
     code: StageCode
     params: dict[str, Any]
     seed: int | None
     inputs: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """The action key."""
         return canonical.digest(
-            {
+            ({"files": self.files} if self.files else {})
+            | {
                 "schema": SCHEMA,
                 "stage": self.code.stage_id,
                 "cache_version": self.code.cache_version,
@@ -99,6 +104,7 @@ def differences(now: Components, before: Mapping[str, Any], functions_before: Ma
         changes.append(f"seed {before.get('seed')} -> {now.seed}")
     if before.get("cache_version") != now.code.cache_version:
         changes.append(f"cache_version {before.get('cache_version')} -> {now.code.cache_version}")
+    changes += _changed("file", before.get("files", {}), now.files)
     changes += _changed("version of", before.get("versions", {}), now.code.versions)
     changes += _changed_code(functions_before, now.code.functions)
     for port, value in now.inputs.items():

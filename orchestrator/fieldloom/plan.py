@@ -10,14 +10,15 @@ from typing import Any
 
 from fieldloom_storage import Record, Store
 
-from . import keys
+from . import keys, outside
 from .devices import device_class
+from .errors import Problem, SpecError
 from .expand import Instance, expand, resources_of
 from .keys import Components, StageCode
 from .references import Coords
 from .registry import Registry
 from .spec import Spec
-from .stage import Resources, StageParams
+from .stage import Resources, StageParams, path_fields
 
 Outputs = dict[str, str]
 
@@ -57,7 +58,7 @@ class Planner:
         self.spec, self.registry, self.store = spec, registry, store
         self.instances = expand(spec, registry) if instances is None else instances
         self._codes: dict[str, StageCode] = {}
-        self._dumped: dict[int, tuple[StageParams, dict[str, Any]]] = {}
+        self._dumped: dict[int, tuple[StageParams, dict[str, Any], dict[str, str]]] = {}
         self._coords = {instance.name: instance.coords for instance in self.instances}
 
     def code(self, stage_id: str) -> StageCode:
@@ -87,15 +88,37 @@ class Planner:
             port: keys.input_component(items, port in instance.many)
             for port, items in self.inputs(instance, outputs).items()
         }
-        return Components(code, self._params(instance), instance.seed if code.random else None, inputs)
+        params, files = self._params(instance)
+        return Components(code, params, instance.seed if code.random else None, inputs, files)
 
-    def _params(self, instance: Instance) -> dict[str, Any]:
-        """Canonical parameters; instances that share them share the work."""
+    def _params(self, instance: Instance) -> tuple[dict[str, Any], dict[str, str]]:
+        """Canonical parameters, and digests of the files that they name; instances that share them share the work."""
         known = self._dumped.get(id(instance.params))
         if known is None:
-            known = (instance.params, instance.params.model_dump(mode="json"))
+            stage = self.registry.stage(instance.stage_id)
+            places = set(path_fields(stage.Params))
+            files = outside.digests(stage.files(instance.params)) if places else {}
+            known = (instance.params, instance.params.model_dump(mode="json", exclude=places or None), files)
             self._dumped[id(instance.params)] = known
-        return known[1]
+        return known[1], known[2]
+
+    def check_files(self) -> None:
+        """Look at the files outside the store that the instances read.
+
+        Raises
+        ------
+        SpecError
+            With every instance whose files are missing or cannot be read.
+        """
+        problems = []
+        for instance in self.instances:
+            try:
+                self._params(instance)
+            except (OSError, ValueError) as error:
+                place = self.spec.place("stages", instance.step, "with")
+                problems.append(Problem(place, f"{instance.stage_id}: {error}", "paths start at the current folder"))
+        if problems:
+            raise SpecError(problems)
 
     def shown(self, components: Components) -> Components:
         """The same with the values of environment variables masked: what may be stored and printed."""
@@ -167,6 +190,7 @@ def make_plan(
     """
     started = time.perf_counter()
     planner = Planner(spec, registry, store, instances)
+    planner.check_files()
     outputs: dict[str, Outputs] = {}
     items = [_item(planner, instance, outputs, touch) for instance in planner.instances]
     if store is not None:

@@ -105,6 +105,7 @@ class Recorder:
                 "params": shown.params,
                 "seed": shown.seed,
                 "inputs": shown.inputs,
+                "files": shown.files,
                 "device": shown.code.device,
                 "cache_version": shown.code.cache_version,
                 "versions": shown.code.versions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
 
@@ -32,6 +33,15 @@ def param(default: Any, description: str, *, unit: str | None = None, **bounds: 
     """
     extra: Any = {"unit": unit} if unit else None
     return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+def path_param(default: Any, description: str) -> Any:
+    """Declare a parameter that names a file or folder outside the store; annotate it as ``str``.
+
+    A relative path starts at the folder that fieldloom is called in. What the file holds enters the action key,
+    its place does not: moving it recomputes nothing, changing it does. See :meth:`Stage.files`.
+    """
+    return Field(default, description=description, json_schema_extra={"path": True})
 
 
 class StageParams(BaseModel):
@@ -78,6 +88,9 @@ class Port:
         stage share.
     attrs : tuple of str
         Attributes of the Dataset that must be there.
+    contract : str
+        What the variables form together: ``"mesh"``, ``"grid"``, ``"population"`` or nothing; data is validated
+        against it. :mod:`fieldloom.contracts` makes such ports.
     many : bool
         Input only: the port takes any number of instances (``step.*``), as a :class:`~fieldloom.Collection`.
     extra : bool
@@ -95,6 +108,7 @@ class Port:
     description: str = ""
     sizes: Mapping[str, int | str] = field(default_factory=dict)
     attrs: tuple[str, ...] = ()
+    contract: str = ""
     many: bool = False
     extra: bool = True
     open: bool = False
@@ -172,6 +186,31 @@ class Stage(ABC):
     def output_ports(cls, params: Any) -> Mapping[str, Port]:
         """Refine ``outputs`` for given parameters."""
         return cls.outputs
+
+    @classmethod
+    def files(cls, params: Any) -> Mapping[str, Path]:
+        """Name every file outside the store that the stage will read; their content enters its key.
+
+        The default lists what the parameters made by :func:`path_param` name: a file, or all files below a
+        folder. Override it where a file refers to others.
+
+        Raises
+        ------
+        FileNotFoundError
+        """
+        from .outside import files_below  # with the first stage that reads files
+
+        named = {name: getattr(params, name) for name in path_fields(cls.Params)}
+        return {k: v for path in named.values() if path is not None for k, v in files_below(Path(path)).items()}
+
+
+def path_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """Names of the parameters made by :func:`path_param`."""
+    return tuple(
+        name
+        for name, info in model.model_fields.items()
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("path")
+    )
 
 
 def stage(

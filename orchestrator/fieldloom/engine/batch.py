@@ -97,6 +97,7 @@ def _job(session: Session, work: Work) -> Job:
         seed=instance.seed,
         key=work.key,
         inputs=work.inputs,
+        files=work.components.files,
         many=sorted(instance.many),
         store=str(session.store.root),
         profile={"name": profile.name, "keepbits": profile.keepbits},

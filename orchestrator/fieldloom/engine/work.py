@@ -13,7 +13,7 @@ from typing import Any
 
 from fieldloom_storage import Profile, Store, checkpoints
 
-from .. import ports
+from .. import outside, ports
 from ..context import Collection, Context
 from ..errors import Cancelled, FieldloomError, PortError, StageFailed
 from ..registry import import_stage
@@ -36,6 +36,7 @@ class Job:
     inputs: dict[str, list[tuple[dict[str, Any], str]]]
     many: list[str]
     store: str
+    files: dict[str, str] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=lambda: {"name": "fast"})
     durable: bool = True
     threads: int = 1
@@ -140,6 +141,8 @@ def _compute(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool], sc
     digests = {}
     for port, data in _matched(stage, produced):
         digests[port] = _stored(job, store, port, data, stage.output_ports(params)[port])
+    if job.files and outside.digests(stage.files(params)) != job.files:
+        raise StageFailed("a file that it reads changed meanwhile; nothing was recorded: run again")
     record = store.record(job.key, digests, {"stage": job.stage_id})
     if record.outputs != digests:
         context.log.warning("another run got different content for the same key: the stage is not deterministic")

@@ -21,4 +21,5 @@ def register_stages():
         "Hungry",
         "Wrong",
     )
-    return {f"probe.{name.lower()}": f"fieldloom_probe.stages:{name}" for name in names}
+    found = {f"probe.{name.lower()}": f"fieldloom_probe.stages:{name}" for name in names}
+    return found | {"probe.read-numbers": "fieldloom_probe.stages:ReadNumbers"}

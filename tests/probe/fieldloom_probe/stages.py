@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from fieldloom import Port, Resources, Stage, StageParams, Stream, Variable, param
+from fieldloom import Port, Resources, Stage, StageParams, Stream, Variable, param, path_param
 
 X = Port({"x": Variable((), "float64", "1")}, "A number.")
 
@@ -256,3 +256,20 @@ class Wrong(Stage):
         import xarray as xr
 
         return {"x": xr.Dataset({"y": 1})}
+
+
+class ReadNumbers(Stage):
+    """The sum of the numbers in a file."""
+
+    class Params(StageParams):
+        path: str = path_param(..., "A text file.")
+        meddle: bool = param(False, "Change the file after reading it.")
+
+    outputs = {"x": X}
+
+    def run(self, context, params, **inputs):
+        file = Path(params.path)
+        total = sum(map(float, file.read_text().split()))
+        if params.meddle:
+            file.write_text("1 2 3 4\n")
+        return {"x": number(total)}
