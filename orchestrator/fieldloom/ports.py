@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import contracts
 from .errors import PortError, did_you_mean
 from .stage import Port, Variable
 from .units import same
@@ -125,7 +126,10 @@ def check(data: xr.Dataset | xr.DataTree, port: Port, owner: str) -> None:
     if port.tree:
         return
     assert isinstance(data, xr.Dataset)
-    if problems := [*_violations(data, port)]:
+    problems = [*_violations(data, port)]
+    if port.contract and not problems:  # it reads variables that must be there
+        problems = [*contracts.violations(data, port.contract)]
+    if problems:
         raise PortError(f"{owner} breaks its contract:\n  " + "\n  ".join(problems))
 
 
