@@ -85,18 +85,34 @@ def _store() -> Check:
     return Check("store", writable and free > 1e9, found, "choose another folder with --store or FIELDLOOM_STORE")
 
 
+def rendering_problem() -> str:
+    """Draw once in a child process: where a GL library is missing, VTK ends with a segmentation fault.
+
+    Returns
+    -------
+    str
+        Empty if drawing works; otherwise why not, and the command that installs what is missing.
+    """
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", _RENDER], capture_output=True, text=True, timeout=180, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"off-screen drawing does not answer within 180 s; {_install()}"
+    if result.returncode == 0:
+        return ""
+    lines = result.stderr.strip().splitlines()[-1:]
+    why = f"signal {-result.returncode}" if result.returncode < 0 else " ".join(lines)
+    return f"off-screen drawing does not work here ({why}); {_install()}"
+
+
 def _rendering() -> Check:
-    """Draw in a child process: where a GL library is missing, VTK ends with a segmentation fault."""
     try:
         version("pyvista")
     except PackageNotFoundError:
         return Check("rendering", True, "pyvista is not installed, so nothing renders")
-    try:
-        result = subprocess.run([sys.executable, "-c", _RENDER], capture_output=True, timeout=180, check=False)
-        works = result.returncode == 0
-    except subprocess.TimeoutExpired:
-        works = False
-    return Check("rendering", works, "off-screen drawing works" if works else "VTK cannot draw", _install())
+    problem = rendering_problem()
+    return Check("rendering", not problem, problem.partition(";")[0] or "off-screen drawing works", _install())
 
 
 def _install() -> str:

@@ -96,7 +96,8 @@ def _declared(registry: Registry, stage_id: str, port: str) -> list[str]:
 def _table(data: xr.Dataset, columns: list[Any]) -> dict[str, Any]:
     header = [_heading(str(name), data[name].attrs) for name in columns]
     rows = zip(*([_cell(value) for value in data[name].values] for name in columns), strict=True)
-    return {"header": header, "rows": list(rows)}
+    classes = ["num" if data[name].dtype.kind in "fiu" else "" for name in columns]
+    return {"header": header, "rows": list(rows), "classes": classes}
 
 
 def _heading(name: str, attrs: Any) -> str:
