@@ -9,7 +9,13 @@ from fieldloom import hookimpl
 def register_stages() -> dict[str, str]:
     """Name the stages; their modules are imported on first use."""
     return {
-        "cfd.cylinder-wake": "fieldloom_cfd.stages:CylinderWake",
-        "cfd.plot-forces": "fieldloom_cfd.stages:PlotForces",
-        "cfd.strouhal": "fieldloom_cfd.stages:StrouhalTable",
+        "cfd.cylinder-wake": "fieldloom_cfd.stages.wakes:CylinderWake",
+        "cfd.dfg-table": "fieldloom_cfd.stages.benchmark:DfgTable",
+        "cfd.obstacle-wake": "fieldloom_cfd.stages.wakes:ObstacleWake",
+        "cfd.plot-forces": "fieldloom_cfd.stages.wakes:PlotForces",
+        "cfd.smoke-plume": "fieldloom_cfd.stages.smoke:SmokePlume",
+        "cfd.spectrum": "fieldloom_cfd.stages.derived:Spectrum",
+        "cfd.statistics": "fieldloom_cfd.stages.derived:Statistics",
+        "cfd.strouhal": "fieldloom_cfd.stages.wakes:StrouhalTable",
+        "cfd.vorticity": "fieldloom_cfd.stages.derived:Vorticity",
     }

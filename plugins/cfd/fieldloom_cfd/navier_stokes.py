@@ -1,4 +1,4 @@
-"""Incompressible Navier-Stokes equations on triangles, P1 velocity and P1 pressure.
+"""Incompressible Navier-Stokes equations by finite elements: the scheme in time, for any pair of elements.
 
 Incremental pressure correction in rotational form with BDF2 in time and
 extrapolated, explicit convection: three back-substitutions a step with two
@@ -9,8 +9,6 @@ References
 ----------
 J.L. Guermond, P. Minev, J. Shen, "An overview of projection methods for
 incompressible flows", CMAME 195, 6011-6045, 2006 (GMS below).
-R. Codina, "Pressure stability in fractional step finite element methods for
-incompressible flows", J. Comput. Phys. 170, 112-140, 2001.
 V. John, "Reference values for drag and lift of a two-dimensional time-dependent
 flow around a cylinder", Int. J. Numer. Meth. Fluids 44, 777-788, 2004 (volume forces).
 """
@@ -30,117 +28,52 @@ Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Operators:
-    """Finite-element matrices of P1 elements on ``n`` nodes and ``m`` triangles.
+class Discretisation:
+    """Matrices of a pair of elements with ``n`` velocity nodes and ``k`` pressure nodes.
+
+    :func:`~fieldloom_cfd.equal_order.equal_order` and :func:`~fieldloom_cfd.taylor_hood.taylor_hood` make them.
 
     Attributes
     ----------
     mass, stiffness : csr_array, shape (n, n)
-        ``int phi_i phi_j`` and ``int grad phi_i . grad phi_j``.
-    lumped : ndarray, shape (n,)
-        Row sums of ``mass``, in square metres.
-    gradient : tuple of two csr_array, shape (n, n)
-        ``int phi_i d phi_j / d x_k``.
-    elementwise : csr_array, shape (3 m, n)
-        Stack of d/dx, d/dy and the sum over the three corners.
-    scatter : csr_array, shape (n, m)
-        ``area / 12`` of every triangle around a node.
-    oscillation : csr_array, shape (n, n)
-        ``stiffness - G^T diag(lumped)^-1 G``: pressure that the nodal
-        gradient does not see.
+        ``int phi_i phi_j`` and ``int grad phi_i . grad phi_j`` of the velocity.
+    divergence : csr_array, shape (k, 2 n)
+        ``int psi_i div u`` of the stacked components.
+    pressure_force : csr_array, shape (2 n, k)
+        Pressure term of the momentum equation, components stacked.
+    laplacian : csr_array, shape (k, k)
+        ``int grad psi_i . grad psi_j`` of the pressure.
+    stabilisation : csr_array, shape (k, k), or None
+        Damps the pressure modes that elements of equal order do not control.
+    pressure_mass : ndarray, shape (k,)
+        Row sums of ``int psi_i psi_j``, m2.
+    convection : callable
+        Maps velocity (2, n) in m/s to ``int phi_i ((u . grad) u + 1/2 (div u) u)``, (2, n) in m3/s2. The second
+        term makes the form skew-symmetric (Temam): it neither adds nor removes energy where the discrete
+        divergence is not zero.
+    curl : csr_array, shape (n, 2 n)
+        Vorticity ``dv/dx - du/dy`` at the nodes: the area-weighted mean over the elements around each.
+    to_nodes : csr_array, shape (n, k)
+        Values of the pressure at the velocity's nodes.
     """
 
     mass: sp.csr_array
     stiffness: sp.csr_array
-    lumped: Array
-    gradient: tuple[sp.csr_array, sp.csr_array]
-    elementwise: sp.csr_array
-    scatter: sp.csr_array
-    oscillation: sp.csr_array
+    divergence: sp.csr_array
+    pressure_force: sp.csr_array
+    laplacian: sp.csr_array
+    stabilisation: sp.csr_array | None
+    pressure_mass: Array
+    convection: Callable[[Array], Array]
+    curl: sp.csr_array
+    to_nodes: sp.csr_array
 
 
-def assemble(nodes: Array, triangles: Index, fixed: Index) -> Operators:
-    """Assemble all operators.
-
-    The mass matrix is lumped in triangles that touch a node with a Dirichlet
-    velocity, see `pressure_operator`.
-
-    Parameters
-    ----------
-    nodes : ndarray, shape (n, 2)
-        Metres.
-    triangles : ndarray of int, shape (m, 3)
-        Counter-clockwise corners.
-    fixed : ndarray of int
-        Nodes with a Dirichlet velocity.
-    """
-    n, m = len(nodes), len(triangles)
-    triangles = triangles.astype(np.int32)  # 32-bit sparse indices: a faster product
-    area, slope = basis_gradients(nodes, triangles)
-    rows, cols = np.repeat(triangles, 3, axis=1).ravel(), np.tile(triangles, (1, 3)).ravel()
-
-    def matrix(local: Array) -> sp.csr_array:  # local: (m, 3, 3)
-        return sp.csr_array((local.ravel(), (rows, cols)), shape=(n, n))
-
-    touching = np.isin(triangles, fixed).any(axis=1)[:, None, None]
-    unit_mass = np.where(touching, np.eye(3) / 3, (1 + np.eye(3)) / 12)
-    mass = matrix(area[:, None, None] * unit_mass)
-    stiffness = matrix(area[:, None, None] * np.einsum("mik,mjk->mij", slope, slope))
-    third = np.broadcast_to(area[:, None, None] / 3, (m, 3, 1))
-    gradient = tuple(matrix(third * slope[:, None, :, k]) for k in range(2))
-    lumped = mass.sum(axis=1)
-    element = np.repeat(np.arange(m, dtype=np.int32), 3)
-    corners = [slope[:, :, 0], slope[:, :, 1], np.ones((m, 3))]
-    per_element = [sp.csr_array((c.ravel(), (element, triangles.ravel())), shape=(m, n)) for c in corners]
-    weight = np.repeat(area / 12, 3)
-    scatter = sp.csr_array((weight, (triangles.ravel(), element)), shape=(n, m))
-    seen = sum(g.T @ sp.diags_array(1 / lumped) @ g for g in gradient)
-    return Operators(
-        mass=mass,
-        stiffness=stiffness,
-        lumped=lumped,
-        gradient=gradient,
-        elementwise=sp.vstack(per_element, format="csr"),
-        scatter=scatter,
-        oscillation=sp.csr_array(stiffness - seen),
-    )
-
-
-def basis_gradients(nodes: Array, triangles: Index) -> tuple[Array, Array]:
-    """Areas (m,) and constant gradients (m, 3, 2) of the three hat functions."""
-    corner = nodes[triangles]
-    edge = np.roll(corner, 1, axis=1) - np.roll(corner, -1, axis=1)  # opposite each corner
-    area = 0.5 * (edge[:, 0, 0] * edge[:, 1, 1] - edge[:, 0, 1] * edge[:, 1, 0])
-    normal = np.stack([-edge[..., 1], edge[..., 0]], axis=-1)
-    return area, normal / (2 * area)[:, None, None]
-
-
-def convection(ops: Operators, u: Array) -> Array:
-    """Weak convection ``int phi_i ((u . grad) u + 1/2 (div u) u)``.
-
-    The second term makes the form skew-symmetric (Temam), so that it neither
-    adds nor removes energy where the discrete divergence is not zero.
-
-    Parameters
-    ----------
-    ops : Operators
-    u : ndarray, shape (2, n)
-        Velocity, m/s.
-
-    Returns
-    -------
-    ndarray, shape (2, n)
-        m3/s2 for each hat function.
-    """
-    m = ops.scatter.shape[1]
-    (ux_x, ux_y, ux_sum), (uy_x, uy_y, uy_sum) = ((ops.elementwise @ component).reshape(3, m) for component in u)
-    half_div = 0.5 * (ux_x + uy_y)
-    xx, yy = ux_x + half_div, uy_y + half_div
-    w = ops.scatter
-    # exact quadrature for P1: int phi_i u_j = area / 12 (sum_j u_j + u_i)
-    x = w @ (ux_sum * xx + uy_sum * ux_y) + u[0] * (w @ xx) + u[1] * (w @ ux_y)
-    y = w @ (ux_sum * uy_x + uy_sum * yy) + u[0] * (w @ uy_x) + u[1] * (w @ yy)
-    return np.stack([x, y])
+def assembled(local: Array, rows: Index, cols: Index, shape: tuple[int, int]) -> sp.csr_array:
+    """Sum element matrices (m, r, c) whose degrees of freedom are ``rows`` (m, r) and ``cols`` (m, c)."""
+    r = np.broadcast_to(rows[:, :, None], local.shape).ravel().astype(np.int32)  # 32 bits: a faster product
+    c = np.broadcast_to(cols[:, None, :], local.shape).ravel().astype(np.int32)
+    return sp.csr_array((local.ravel(), (r, c)), shape=shape)
 
 
 def factorise(matrix: sp.csr_array) -> SuperLU:
@@ -159,24 +92,20 @@ class System:
 
     Attributes
     ----------
-    ops : Operators
+    elements : Discretisation
     nu, dt : float
         Kinematic viscosity (m2/s) and time step (s).
     fixed, free : ndarray of int
-        Nodes with and without a Dirichlet velocity.
+        Velocity nodes with and without a Dirichlet value.
     pressure_free : ndarray of int
-        Nodes whose pressure increment is unknown.
+        Pressure nodes whose increment is unknown.
     momentum, poisson : SuperLU
-        Factors of ``3/(2 dt) M + nu K`` and of ``K``.
+        Factors of ``3/(2 dt) M + nu K`` and of the pressure's Laplacian.
     coupling : csr_array
         Rows ``free``, columns ``fixed`` of the momentum matrix.
-    divergence : csr_array, shape (n, 2 n)
-        ``int phi_i div u`` of the stacked components.
-    pressure_force : csr_array, shape (2 n, n)
-        Pressure term of the momentum equation, components stacked.
     """
 
-    ops: Operators
+    elements: Discretisation
     nu: float
     dt: float
     fixed: Index
@@ -185,56 +114,37 @@ class System:
     momentum: SuperLU
     poisson: SuperLU
     coupling: sp.csr_array
-    divergence: sp.csr_array
-    pressure_force: sp.csr_array
 
 
-def prepare(ops: Operators, nu: float, dt: float, fixed: Index, outlet: Index) -> System:
+def prepare(elements: Discretisation, nu: float, dt: float, fixed: Index, outlet: Index) -> System:
     """Factorise the two matrices of the scheme.
 
     Parameters
     ----------
-    ops : Operators
+    elements : Discretisation
     nu, dt : float
         Kinematic viscosity (m2/s) and time step (s), both positive.
     fixed : ndarray of int
-        Nodes with a Dirichlet velocity.
+        Velocity nodes with a Dirichlet value.
     outlet : ndarray of int
-        Nodes of the do-nothing boundary; empty for an enclosed flow, whose
-        pressure is then zero at node 0.
+        Pressure nodes of the do-nothing boundary, its ends included: the increment must vanish wherever a free
+        velocity crosses the boundary, or the splitting is unstable. Empty for an enclosed flow, whose pressure
+        is then zero at node 0.
     """
-    n = len(ops.lumped)
-    free = np.setdiff1d(np.arange(n), fixed)
-    pressure_free = np.setdiff1d(np.arange(n), outlet if len(outlet) else [0])
-    momentum = sp.csr_array(1.5 / dt * ops.mass + nu * ops.stiffness)
+    free = np.setdiff1d(np.arange(elements.mass.shape[0]), fixed)
+    pressure_free = np.setdiff1d(np.arange(len(elements.pressure_mass)), outlet if len(outlet) else [0])
+    momentum = sp.csr_array(1.5 / dt * elements.mass + nu * elements.stiffness)
     return System(
-        ops=ops,
+        elements=elements,
         nu=nu,
         dt=dt,
         fixed=fixed,
         free=free,
         pressure_free=pressure_free,
         momentum=factorise(momentum[free][:, free]),
-        poisson=factorise(ops.stiffness[pressure_free][:, pressure_free]),
+        poisson=factorise(elements.laplacian[pressure_free][:, pressure_free]),
         coupling=sp.csr_array(momentum[free][:, fixed]),
-        divergence=sp.hstack(ops.gradient, format="csr"),
-        pressure_force=pressure_operator(ops),
     )
-
-
-def pressure_operator(ops: Operators) -> sp.csr_array:
-    """Pressure term of the momentum equation, shape (2 n, n).
-
-    Galerkin's term is ``int p div v = -G p + (boundary)``. The projection
-    corrects velocity with the lumped mass, the momentum equation keeps the
-    consistent one (fourth-order dispersion on regular meshes). Their mismatch,
-    ``G^T M^-1 G`` up to 4 times ``K``, makes the splitting unstable whatever
-    the time step, so the gradient is lumped first: ``-M M_L^-1 G p``. Where M
-    couples free and Dirichlet nodes the mismatch would come back; it is lumped
-    there. Then ``M_ff^-1 M M_L^-1 G = M_L^-1 G`` and ``G^T M_L^-1 G <= K``.
-    """
-    recover = ops.mass @ sp.diags_array(1 / ops.lumped)
-    return sp.vstack([(g + g.T) - recover @ g for g in ops.gradient], format="csr")
 
 
 @dataclass(frozen=True)
@@ -249,9 +159,9 @@ class State:
         m/s; the oldest one serves the time derivative in the force alone.
     convection : tuple of two ndarray, shape (2, n)
         Weak convection, m3/s2.
-    pressure : ndarray, shape (n,)
+    pressure : ndarray, shape (k,)
         Kinematic pressure, m2/s2.
-    increment : tuple of two ndarray, shape (n,)
+    increment : tuple of two ndarray, shape (k,)
         Increments phi of the projection, m2/s2.
     """
 
@@ -262,12 +172,26 @@ class State:
     increment: tuple[Array, Array]
 
 
-def initial_state(ops: Operators, levels: tuple[Array, ...], pressure: Array) -> State:
+def initial_state(elements: Discretisation, levels: tuple[Array, ...], pressure: Array) -> State:
     """Start at time 0 from one or two velocity levels (2, n), newest first."""
     u = (levels[0], levels[-1], levels[-1])
     zero = np.zeros_like(pressure)
-    c = convection(ops, u[0]), convection(ops, u[1])
+    c = elements.convection(u[0]), elements.convection(u[1])
     return State(0.0, u, c, pressure, (zero, zero))
+
+
+def retimed(elements: Discretisation, state: State, dt: float, new: float) -> State:
+    """The same state for steps of another length, by quadratic interpolation of the time levels."""
+    u, u1, u2 = state.velocity
+
+    def before(lag: float) -> Array:
+        s = lag / dt
+        return u * (1 - s) * (2 - s) / 2 + u1 * s * (2 - s) - u2 * s * (1 - s) / 2
+
+    levels = (u, before(new), before(min(2 * new, 2 * dt)))
+    q1, q2 = (q * new / dt for q in state.increment)
+    c = state.convection[0], elements.convection(levels[1])
+    return State(state.time, levels, c, state.pressure, (q1, q2))
 
 
 def advance(system: System, state: State, fixed_velocity: Array, load: Array | float = 0.0) -> State:
@@ -277,40 +201,67 @@ def advance(system: System, state: State, fixed_velocity: Array, load: Array | f
     ----------
     system : System
     state : State
-    fixed_velocity : ndarray, shape (2, k)
+    fixed_velocity : ndarray, shape (2, number of fixed nodes)
         Dirichlet velocity at the new time, m/s.
     load : ndarray, shape (2, n)
         ``int phi_i f`` at the new time, m3/s2.
     """
-    ops, dt, n = system.ops, system.dt, len(state.pressure)
+    elements, dt = system.elements, system.dt
     (u1, u2, _), (c1, c2), (q1, q2) = state.velocity, state.convection, state.increment
     history = (4 * u1 - u2) / (2 * dt)
     rhs = load - (2 * c1 - c2)  # second-order extrapolation to the new time
-    rhs += np.stack([ops.mass @ component for component in history])
+    rhs += np.stack([elements.mass @ component for component in history])
     # GMS (3.6)-(3.8) with the end-of-step velocity eliminated
-    p_star = state.pressure + (4 * q1 - q2) / 3
-    rhs += (system.pressure_force @ p_star).reshape(2, n)
+    rhs += (elements.pressure_force @ (state.pressure + (4 * q1 - q2) / 3)).reshape(u1.shape)
     u = np.empty_like(u1)
     u[:, system.fixed] = fixed_velocity
     known = rhs[:, system.free].T - system.coupling @ fixed_velocity.T
     u[:, system.free] = system.momentum.solve(known).T
     phi, pressure = project(system, u, state.pressure)
-    return State(state.time + dt, (u, u1, u2), (convection(ops, u), c1), pressure, (phi, q1))
+    return State(state.time + dt, (u, u1, u2), (elements.convection(u), c1), pressure, (phi, q1))
 
 
 def project(system: System, u: Array, p: Array) -> tuple[Array, Array]:
-    """Pressure increment phi and new pressure, both (n,), m2/s2."""
-    ops, some = system.ops, system.pressure_free
-    div = system.divergence @ u.ravel()
-    # -K phi = 3/(2 dt) D u + S p; S (Codina 2001, eq. 30 ff.) damps the pressure modes
-    # that equal-order elements do not control
-    rhs = -1.5 / system.dt * div - ops.oscillation @ p
+    """Pressure increment phi and new pressure, both (k,), m2/s2."""
+    elements, some = system.elements, system.pressure_free
+    div = elements.divergence @ u.ravel()
+    rhs = -1.5 / system.dt * div  # -L phi = 3/(2 dt) D u + S p
+    if elements.stabilisation is not None:
+        rhs -= elements.stabilisation @ p
     phi = np.zeros_like(p)
     phi[some] = system.poisson.solve(rhs[some])
-    return phi, p + phi - system.nu * div / ops.lumped  # rotational form, GMS (3.20)
+    return phi, p + phi - system.nu * div / elements.pressure_mass  # rotational form, GMS (3.20)
 
 
-def boundary_force(ops: Operators, rows: Index) -> Callable[[System, State], Array]:
+def directional_outflow(convection: Callable[[Array], Array], nodes: Index, lengths: Array) -> Callable[[Array], Array]:
+    """Convection that gains no energy from fluid that comes back through the outlet.
+
+    Adds ``-1/2 int min(u . n, 0) u`` over the do-nothing boundary (Braack & Mucha 2014, eq. 7): without it a vortex
+    that leaves can suck in fluid at a growing rate, whatever the time step.
+
+    Parameters
+    ----------
+    nodes : ndarray of int, shape (k,)
+        Nodes of the outlet, whose normal is the first axis.
+    lengths : ndarray, shape (k,)
+        Length of the outlet that belongs to each, metres.
+
+    References
+    ----------
+    M. Braack, P.B. Mucha, "Directional do-nothing condition for the Navier-Stokes equations",
+    J. Comput. Math. 32, 507-521, 2014.
+    """
+
+    def apply(u: Array) -> Array:
+        weak = convection(u)
+        there = u[:, nodes]
+        weak[:, nodes] -= 0.5 * lengths * np.minimum(there[0], 0.0) * there
+        return weak
+
+    return apply
+
+
+def boundary_force(elements: Discretisation, rows: Index) -> Callable[[System, State], Array]:
     """Force of the fluid on a boundary part, by the volume formulation.
 
     Tests the momentum equation with the discrete field that is one on the
@@ -322,8 +273,9 @@ def boundary_force(ops: Operators, rows: Index) -> Callable[[System, State], Arr
     callable
         Maps (system, state) to the force (2,) in m3/s2 (N/m per unit density).
     """
-    mass, stiff = (np.asarray(m[rows].sum(axis=0)) for m in (ops.mass, ops.stiffness))
-    div = np.stack([np.asarray(g[:, rows].sum(axis=1)) for g in ops.gradient])
+    n = elements.mass.shape[0]
+    mass, stiff = (np.asarray(m[rows].sum(axis=0)) for m in (elements.mass, elements.stiffness))
+    div = np.stack([np.asarray(elements.divergence[:, rows + k * n].sum(axis=1)) for k in range(2)])
 
     def force(system: System, state: State) -> Array:
         u, u1, u2 = state.velocity
@@ -332,20 +284,3 @@ def boundary_force(ops: Operators, rows: Index) -> Callable[[System, State], Arr
         return div @ state.pressure - inertia - system.nu * (u @ stiff)
 
     return force
-
-
-def vorticity(nodes: Array, triangles: Index, velocity: Array) -> Array:
-    """Vorticity ``dv/dx - du/dy`` (n,) in 1/s: lumped L2 projection onto P1.
-
-    Parameters
-    ----------
-    nodes : ndarray, shape (n, 2)
-    triangles : ndarray of int, shape (m, 3)
-    velocity : ndarray, shape (n, 2)
-    """
-    area, slope = basis_gradients(nodes, triangles)
-    u = velocity[triangles]  # (m, 3, 2)
-    curl = ((u[..., 1] * slope[..., 0]) - (u[..., 0] * slope[..., 1])).sum(axis=1)
-    corners = triangles.ravel()
-    weighted = np.bincount(corners, np.repeat(area * curl, 3), len(nodes))
-    return weighted / np.bincount(corners, np.repeat(area, 3), len(nodes))
