@@ -11,7 +11,16 @@ from fieldloom import hookimpl
 @hookimpl
 def register_stages() -> dict[str, str]:
     """Name the stages; their modules are imported on first use."""
-    return {"mesh.render": "fieldloom_mesh.stages:Render", "mesh.write": "fieldloom_mesh.stages:Write"}
+    return {
+        "mesh.check": "fieldloom_mesh.stages.files:Check",
+        "mesh.gather": "fieldloom_mesh.stages.sampling:Gather",
+        "mesh.info": "fieldloom_mesh.stages.files:Info",
+        "mesh.read": "fieldloom_mesh.stages.files:Read",
+        "mesh.render": "fieldloom_mesh.stages.pictures:Render",
+        "mesh.resample": "fieldloom_mesh.stages.sampling:Resample",
+        "mesh.voxelize": "fieldloom_mesh.stages.sampling:Voxelize",
+        "mesh.write": "fieldloom_mesh.stages.files:Write",
+    }
 
 
 @hookimpl
@@ -21,6 +30,6 @@ def artifact_readers() -> Mapping[str, Callable[[Any], Any]]:
 
 
 def _as_grid(dataset: Any) -> Any:
-    from .grids import grid_of
+    from .pyvista_grids import grid_of
 
     return grid_of(dataset)

@@ -1,0 +1,60 @@
+"""Find files that end too early where the reader keeps what came before, or fills with zeros, and says nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_TYPE = r"(?:bit|(?:unsigned_)?(?:char|short|int|long)|float|double|vtkIdType|vtktypeu?int64)"
+_ARRAYS = [
+    (re.compile(rf"^\S+ (\d+) (\d+) {_TYPE}\s*$", re.MULTILINE), 1),
+    (re.compile(rf"^POINTS (\d+) {_TYPE}\s*$", re.MULTILINE), 3),
+    (re.compile(r"^CELL_TYPES (\d+)\s*$", re.MULTILINE), 1),
+]
+_FIELD = re.compile(r"^FIELD \S+ (\d+)\s*$", re.MULTILINE)
+
+
+def check_legacy(path: Path) -> None:
+    """Refuse an ascii legacy file whose last array or last group of arrays is incomplete."""
+    with path.open("rb") as file:
+        if b"ASCII" not in file.read(600).split(b"DATASET")[0]:
+            return  # VTK itself complains about a cut binary file
+    text = path.read_text("latin-1")
+    last = max((m.end(), m, k) for pattern, k in _ARRAYS for m in pattern.finditer(text) or ()) if _any(text) else None
+    if last:
+        wanted = last[2]
+        for group in last[1].groups():
+            wanted *= int(group)
+        found = len(re.split(r"\n[A-Za-z]", text[last[0] :])[0].split())
+        if found < wanted:
+            raise ValueError(f"it ends inside its last array, after {found} of {wanted} numbers")
+    groups = list(_FIELD.finditer(text))
+    if groups and len(_ARRAYS[0][0].findall(text, groups[-1].end())) < int(groups[-1][1]):
+        raise ValueError(f"it ends before the last of the {groups[-1][1]} arrays that it announces")
+
+
+def _any(text: str) -> bool:
+    return any(pattern.search(text) for pattern, _ in _ARRAYS)
+
+
+def check_netcdf(path: Path) -> None:
+    """Refuse a classic netCDF file with fewer bytes than its header announces: the library fills with zeros."""
+    with path.open("rb") as file:
+        if file.read(4) not in (b"CDF\x01", b"CDF\x02"):
+            return
+    from scipy.io import netcdf_file
+
+    try:
+        netcdf_file(path, "r", mmap=False).close()
+    except Exception as exc:
+        raise ValueError(f"it has fewer bytes than its header announces ({exc})") from exc
+
+
+def check_stl(path: Path) -> None:
+    """Refuse a text file without its last line: VTK keeps the triangles before the cut."""
+    with path.open("rb") as file:
+        start = file.read(1024)
+        file.seek(-min(1024, path.stat().st_size), 2)
+        end = file.read()
+    if start.lstrip().lower().startswith(b"solid") and b"\0" not in start and b"endsolid" not in end.lower():
+        raise ValueError("it ends before 'endsolid', so triangles are missing")
