@@ -289,3 +289,15 @@ def test_embedded_server_serves_and_dies_with_its_run(write, tmp_path, cli):
 
         states = sqlite3.connect(databases[0]).execute("SELECT state_type FROM task_run").fetchall()
         assert states == [("COMPLETED",)]
+
+
+def test_steps_with_the_same_matrix_are_all_collected(write, tmp_path):
+    """Instances of two steps may share their coordinates; none may hide another."""
+    spec = write(
+        "name: both\nstages:\n"
+        "  one: {uses: probe.number, matrix: {v: [1, 2]}, with: {value: '${matrix.v}'}}\n"
+        "  ten: {uses: probe.add, matrix: {v: [1, 2]}, inputs: {a: one, b: one}, with: {plus: 10}}\n"
+        "  sum: {uses: probe.total, inputs: {x: [one.*, ten.*]}}\n"
+    )
+    found = fieldloom.run(spec, store=tmp_path / "store")
+    assert float(found["sum"].x) == 1 + 2 + 12 + 14

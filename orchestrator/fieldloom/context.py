@@ -107,6 +107,7 @@ class Collection(Mapping[str, "xr.Dataset"]):
         for i, dataset in enumerate(datasets):
             coords = {axis: values[i] for axis, values in axes.items()}
             name = ",".join(f"{k}={v}" for k, v in coords.items()) or str(i)
+            name = name if name not in items else f"{name} ({i + 1})"
             items[name] = (coords, lambda dataset=dataset: dataset)  # type: ignore[misc]  # a default binds the loop's value
         return cls(items)
 

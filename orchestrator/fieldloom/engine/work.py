@@ -6,6 +6,7 @@ import logging
 import resource
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -166,10 +167,11 @@ def _open_inputs(job: Job, store: Store, wanted: Mapping[str, Port]) -> dict[str
             return data
 
         if port in job.many:
+            labels = _labels([coords for coords, _ in items])
             opened[port] = Collection(
                 {
-                    _label(coords, i): (coords, lambda d=digest, load=load: load(d))  # type: ignore[misc]  # defaults bind the loop's values
-                    for i, (coords, digest) in enumerate(items)
+                    label: (coords, lambda d=digest, load=load: load(d))  # type: ignore[misc]  # defaults bind the loop's values
+                    for label, (coords, digest) in zip(labels, items, strict=True)
                 }
             )
         else:
@@ -177,8 +179,15 @@ def _open_inputs(job: Job, store: Store, wanted: Mapping[str, Port]) -> dict[str
     return opened
 
 
-def _label(coords: Mapping[str, Any], i: int) -> str:
-    return ",".join(f"{axis}={value}" for axis, value in coords.items()) or str(i)
+def _labels(items: list[dict[str, Any]]) -> list[str]:
+    """Name instances by their coordinates; those of several steps may share them, and are told apart by a number."""
+    names = [",".join(f"{axis}={value}" for axis, value in coords.items()) or str(i) for i, coords in enumerate(items)]
+    total, seen = Counter(names), Counter[str]()
+    labels = []
+    for name in names:
+        seen[name] += 1
+        labels.append(name if total[name] == 1 else f"{name} ({seen[name]})")
+    return labels
 
 
 def _matched(stage: type[Stage], produced: Any) -> Iterator[tuple[str, Any]]:

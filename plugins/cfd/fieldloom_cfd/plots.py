@@ -90,6 +90,7 @@ def plot_convergence(rows: Sequence[Mapping[str, Any]]) -> bytes:
         With ``case``, ``quantity``, ``element``, ``nodes``, ``error`` (percent) and ``order``.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     panels = sorted({(row["case"], row["quantity"]) for row in rows})
     columns = max(1, (len(panels) + 1) // 2)
@@ -106,6 +107,8 @@ def plot_convergence(rows: Sequence[Mapping[str, Any]]) -> bytes:
         panel.set(title=f"{case}: {quantity.replace('_', ' ')}", xlabel="1 / sqrt(nodes)", ylabel="error [%]")
         panel.legend(fontsize=8, frameon=False)
         panel.grid(alpha=0.25)
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.yaxis.set_minor_formatter(NullFormatter())
     for panel in axes[len(panels) :]:
         panel.set_axis_off()
     return _png(figure)

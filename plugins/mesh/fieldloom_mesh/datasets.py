@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,27 +133,40 @@ def _same_mesh(one: Mesh, other: Mesh) -> bool:
 
 
 def mesh_of(dataset: xr.Dataset, frame: int | None, names: Sequence[str] | None = None) -> Mesh:
-    """The mesh of a Dataset with its fields at one instant, for a file.
+    """The mesh of a Dataset with its fields at one instant, for a file; see `meshes_of`."""
+    return next(iter(meshes_of(dataset, [frame], names)))
+
+
+def meshes_of(dataset: xr.Dataset, frames: Iterable[int | None], names: Sequence[str] | None = None) -> Iterator[Mesh]:
+    """The mesh of a Dataset with its fields at some instants, for files; all share points and cells.
 
     Vectors with two components get a third, zero, as ParaView expects.
     """
-    data: dict[str, dict[str, np.ndarray[Any, Any]]] = {"node": {}, "cell": {}}
-    for name in field_names(dataset) if names is None else names:
-        field = dataset[name]
-        field = field.isel(time=frame) if frame is not None and "time" in field.dims else field
-        values = field.to_numpy()
-        if values.ndim == 2 and values.shape[1] == 2:
-            values = np.pad(values, ((0, 0), (0, 1)))
-        values = values.astype(np.uint8) if values.dtype.kind == "b" else values
-        data[str(field.dims[0])][name] = np.ascontiguousarray(values)
-    return Mesh(
+    bare = Mesh(
         points_of(dataset),
         dataset["cell_connectivity"].to_numpy().astype(np.int64),
         dataset["cell_offsets"].to_numpy().astype(np.int64),
         dataset["cell_types"].to_numpy().astype(np.uint8),
-        data["node"],
-        data["cell"],
     )
+    wanted = field_names(dataset) if names is None else names
+    for frame in frames:
+        data: dict[str, dict[str, np.ndarray[Any, Any]]] = {"node": {}, "cell": {}}
+        for name in wanted:
+            place, values = _values(dataset[name], frame)
+            data[place][name] = values
+        yield replace(bare, point_data=data["node"], cell_data=data["cell"])
+
+
+def _values(field: xr.DataArray, frame: int | None) -> tuple[str, np.ndarray[Any, Any]]:
+    """Place and values (n,) or (n, c) of a field at one instant, as files hold them."""
+    field = field.isel(time=frame) if frame is not None and "time" in field.dims else field
+    if not field.dims or field.dims[0] not in ("node", "cell"):
+        raise ValueError(f"{field.name!r} has dims {field.dims}; a field of a mesh lies on node or cell")
+    values = field.to_numpy()
+    if values.ndim == 2 and values.shape[1] == 2:
+        values = np.pad(values, ((0, 0), (0, 1)))
+    values = values.astype(np.uint8) if values.dtype.kind == "b" else values
+    return str(field.dims[0]), np.ascontiguousarray(values)
 
 
 def skeleton_of(dataset: xr.Dataset) -> xr.Dataset:

@@ -13,6 +13,22 @@ import numpy as np
 Picture = np.ndarray[Any, Any]
 
 
+def check_colours(cmaps: Sequence[str]) -> None:
+    """Refuse names that matplotlib does not know.
+
+    Raises
+    ------
+    ValueError
+        With close matches.
+    """
+    from fieldloom.errors import did_you_mean
+    from matplotlib import colormaps
+
+    for name in cmaps:
+        if name not in colormaps:
+            raise ValueError(f"there is no colour map {name!r}; {did_you_mean(name, list(colormaps))}")
+
+
 def encode_png(picture: Picture) -> bytes:
     """Encode one picture (height, width, 3) as PNG."""
     import imageio.v3 as iio

@@ -206,6 +206,11 @@ def test_panels_are_laid_out_where_they_are_largest():
     assert rendering.layout(tall, 3, (500, 500)) == (2, 2)
 
 
+def test_unknown_colours_are_told_with_close_ones(tmp_path):
+    with pytest.raises(StageFailed, match=r"no colour map 'virides'.*viridis"):
+        run("mesh.render", tmp_path, {"fields": [triangles()]}, variable="flux", cmap="virides")
+
+
 def test_missing_library_is_an_error_with_the_command_that_installs_it(monkeypatch):
     rendering.check_rendering.cache_clear()
     monkeypatch.setattr(doctor, "_RENDER", "import os; os.kill(os.getpid(), 11)")

@@ -94,11 +94,13 @@ def _derived(data: xr.Dataset, params: Vorticity.Params, differentiate: Callable
     from ..derived import q_criterion, vorticity
 
     field = data[params.velocity]
-    if field.dims[-1] not in ("component",) or field.sizes["component"] not in (2, 3):
+    if field.dims[-1:] != ("component",) or field.sizes["component"] not in (2, 3):
         raise ValueError(f"{params.velocity!r} should have 2 or 3 components, in its last dimension 'component'")
     lead = [dim for dim in ("sample", "time") if dim in field.dims]
     stacked = field.to_numpy().reshape(-1, *(field.sizes[dim] for dim in field.dims[len(lead) :]))
     gradients = [differentiate(u) for u in stacked]
+    if gradients[0].shape[-1] > field.sizes["component"]:
+        raise ValueError(f"{params.velocity!r} has 2 components on a mesh in space; it needs 3")
     place = ["node"] if {"node", "cell"} & set(field.dims) else [d for d in field.dims if d in ("z", "y", "x")]
     shape = [field.sizes[dim] for dim in lead]
     units = _over(field.attrs.get("units", ""), data)

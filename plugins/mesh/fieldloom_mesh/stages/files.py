@@ -184,7 +184,7 @@ class Write(Stage):
 def _instants(data: xr.Dataset, params: Write.Params) -> list[Any]:
     import numpy as np
 
-    from ..datasets import mesh_of
+    from ..datasets import mesh_of, meshes_of
     from ..formats.writing import CAPABILITIES
 
     total = data.sizes.get("time")
@@ -198,7 +198,8 @@ def _instants(data: xr.Dataset, params: Write.Params) -> list[Any]:
     count = min(params.frames or total, total)
     frames = sorted({int(i) for i in np.linspace(0, total - 1, count).round()}) if count > 1 else [total - 1]
     times = data["time"].to_numpy() if "time" in data.coords else np.arange(total)
-    return [(float(times[i]) if able.time else None, mesh_of(data, i, params.variables)) for i in frames]
+    stamps = [float(times[i]) if able.time else None for i in frames]
+    return list(zip(stamps, meshes_of(data, frames, params.variables), strict=True))
 
 
 class Info(Stage):

@@ -124,10 +124,12 @@ def _picture(context: Context, params: Render.Params, mesh: xr.Dataset, label: s
 
 
 def _view(params: Render.Params, mesh: xr.Dataset, frames: Sequence[int], label: str) -> View:
+    from ..encoding import check_colours
     from ..rendering import Panel, View, robust_limits
 
     count = len(params.variables)
     cmaps = [params.cmap] * count if isinstance(params.cmap, str) else params.cmap
+    check_colours(cmaps)
     given = params.limits if isinstance(params.limits, list) else [params.limits] * count
     sample = frames[:: max(len(frames) // 8, 1)]
     panels = []
