@@ -42,7 +42,7 @@ def plot_forces(wakes: Sequence[xr.Dataset], table: xr.Dataset) -> bytes:
         drag.plot(time, wake["drag"].to_numpy().ravel(), lw=0.8, label=label)
     lift.set(xlabel="t [s]", ylabel="lift coefficient", ylim=_late_range(wakes, "lift"))
     drag.set(xlabel="t [s]", ylabel="drag coefficient", ylim=_late_range(wakes, "drag"))
-    drag.legend(fontsize=8, frameon=False)
+    drag.legend(fontsize=8, frameon=False, loc="upper right", ncols=2)
     law.plot(table["reynolds"], table["strouhal"], "o-", ms=4)
     reynolds, low, high = BENCHMARK
     law.plot([reynolds, reynolds], [low, high], lw=6, alpha=0.35, color="tab:red", solid_capstyle="butt")

@@ -61,10 +61,10 @@ class DfgTable(Stage):
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Compare."""
         import xarray as xr
+        from fieldloom.contracts.table import table
         from fieldloom.files import file_variable
 
         from ..plots import plot_convergence
-        from .tables import table
 
         rows = [*_steady(context, inputs["steady"]), *_periodic(context, inputs["periodic"], params.window)]
         _add_orders(rows)
@@ -72,7 +72,7 @@ class DfgTable(Stage):
         picture = plot_convergence(rows)
         caption = "deviation from the benchmark's values over the mesh size, with the observed order"
         drawn = file_variable(picture, "dfg.png", "image/png", caption)
-        found = table(rows, self.outputs["table"], "DFG benchmark, Schäfer & Turek 1996", "row")
+        found = table(rows, self.outputs["table"], "DFG benchmark, Schäfer & Turek 1996")
         return {"table": found, "pictures": xr.Dataset({"convergence": drawn})}
 
 

@@ -184,8 +184,9 @@ class Statistics(Stage):
 
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Accumulate."""
+        from fieldloom.contracts.table import table
+
         from ..statistics import Moments, domain_weights
-        from .tables import table
 
         data = inputs["fields"]
         names = params.variables or _fields_over_time(data)
@@ -206,7 +207,7 @@ class Statistics(Stage):
         kept = _skeleton(data).drop_vars("time", errors="ignore")
         return {
             "fields": kept.assign(found).assign_attrs(instants=frames - first),
-            "table": table(rows, self.outputs["table"], "Statistics over time", "row"),
+            "table": table(rows, self.outputs["table"], "Statistics over time"),
         }
 
 

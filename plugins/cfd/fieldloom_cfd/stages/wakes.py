@@ -296,7 +296,7 @@ class StrouhalTable(Stage):
 
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Analyse the lift of each wake."""
-        from .tables import table
+        from fieldloom.contracts.table import table
 
         wakes: Collection = inputs["fields"]
         rows = sorted(

@@ -158,35 +158,35 @@ def _faces(grid: Any, cell: int) -> list[Array]:
 
 
 def grid_of(mesh: Mesh) -> Any:
-    """The vtkUnstructuredGrid of a mesh with its fields (arrays are shared: keep the mesh alive)."""
-    from vtkmodules.util.numpy_support import numpy_to_vtkIdTypeArray
-    from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkUnstructuredGrid
+    """The vtkUnstructuredGrid of a mesh with its fields."""
+    from vtkmodules.vtkCommonDataModel import vtkUnstructuredGrid
 
-    cells = vtkCellArray()
-    cells.SetData(
-        numpy_to_vtkIdTypeArray(mesh.offsets, deep=True), numpy_to_vtkIdTypeArray(mesh.connectivity, deep=True)
-    )
     grid = vtkUnstructuredGrid()
     grid.SetPoints(_points(mesh))
-    grid.SetCells(_vtk_array(mesh.types), cells)
+    grid.SetCells(_vtk_array(mesh.types), _cells(mesh))
     _add_fields(grid, mesh)
     return grid
 
 
 def polydata_of(mesh: Mesh) -> Any:
     """The vtkPolyData of a mesh whose cells are all triangles, quads or polygons."""
-    from vtkmodules.util.numpy_support import numpy_to_vtkIdTypeArray
-    from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+    from vtkmodules.vtkCommonDataModel import vtkPolyData
 
-    cells = vtkCellArray()
-    cells.SetData(
-        numpy_to_vtkIdTypeArray(mesh.offsets, deep=True), numpy_to_vtkIdTypeArray(mesh.connectivity, deep=True)
-    )
     poly = vtkPolyData()
     poly.SetPoints(_points(mesh))
-    poly.SetPolys(cells)
+    poly.SetPolys(_cells(mesh))
     _add_fields(poly, mesh)
     return poly
+
+
+def _cells(mesh: Mesh) -> Any:
+    from vtkmodules.util.numpy_support import numpy_to_vtkIdTypeArray
+    from vtkmodules.vtkCommonDataModel import vtkCellArray
+
+    cells = vtkCellArray()
+    offsets, connectivity = (numpy_to_vtkIdTypeArray(a, deep=True) for a in (mesh.offsets, mesh.connectivity))
+    cells.SetData(offsets, connectivity)
+    return cells
 
 
 def _points(mesh: Mesh) -> Any:

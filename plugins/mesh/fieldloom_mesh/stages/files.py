@@ -226,12 +226,13 @@ class Info(Stage):
     def run(self, context: Context, params: StageParams, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Look at one field after the other."""
         from fieldloom.contracts import kind_of
+        from fieldloom.contracts.table import table
 
         from ..checking import fields_of
 
         data = inputs["fields"]
         rows = [_field_row(data, name) for name in fields_of(data, kind_of(data))]
-        return {"table": _table(rows, self.outputs["table"])}
+        return {"table": table(rows, self.outputs["table"])}
 
 
 def _field_row(data: xr.Dataset, name: str) -> dict[str, Any]:
@@ -254,20 +255,6 @@ def _field_row(data: xr.Dataset, name: str) -> dict[str, Any]:
         "maximum": float(high) if np.isfinite(high) else np.nan,
         "not_finite": bad,
     }
-
-
-def _table(rows: list[dict[str, Any]], port: Port) -> xr.Dataset:
-    import numpy as np
-    import xarray as xr
-
-    columns = {}
-    for name, variable in port.variables.items():
-        values = np.array([row[name] for row in rows], dtype=None if variable.dtype == "string" else variable.dtype)
-        columns[name] = (
-            "row",
-            values if len(rows) else values.astype("U1" if variable.dtype == "string" else values.dtype),
-        )
-    return xr.Dataset(columns)
 
 
 class Check(Stage):
@@ -303,6 +290,8 @@ class Check(Stage):
         """Examine, log, and fail if asked to."""
         from dataclasses import asdict
 
+        from fieldloom.contracts.table import table
+
         from ..checking import examine
 
         order = {"error": 0, "warning": 1, "note": 2}
@@ -314,4 +303,4 @@ class Check(Stage):
         bad = [finding for finding in found if order[finding.severity] <= limit]
         if bad:
             raise ValueError("; ".join(f"{f.subject}: {f.message} ({f.advice})" for f in bad))
-        return {"findings": _table([asdict(finding) for finding in found], self.outputs["findings"])}
+        return {"findings": table([asdict(finding) for finding in found], self.outputs["findings"])}
