@@ -13,7 +13,8 @@ HEAVY = ["torch", "vtk", "pyvista", "prefect", "xarray", "zarr", "scipy", "numpy
 
 
 @pytest.mark.parametrize("command", [["plugins"], ["stages"], ["validate", "flows/cylinder_wake.yaml"],
-                                     ["plan", "flows/cylinder_wake.yaml"], ["schema"]])  # fmt: skip
+                                     ["validate", "flows/own_simulation.yaml"], ["plan", "flows/cylinder_wake.yaml"],
+                                     ["schema"]])  # fmt: skip
 def test_light_commands_import_nothing_heavy(command):
     program = (
         "import sys, json, io, contextlib\n"

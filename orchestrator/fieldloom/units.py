@@ -8,6 +8,8 @@ from typing import Any
 
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S.*)")
 _UDUNITS_POWER = re.compile(r"(?<=[A-Za-z])(-?\d+)")
+_LENGTHS, _TIMES, _OTHERS = {"m", "cm", "mm", "um", "km"}, {"s", "ms", "h"}, {"kg", "g", "K", "mol", "A", "V"}
+_COMMON = _LENGTHS | _TIMES | _OTHERS | {"1", "Pa", "kPa", "bar", "N", "J", "W", "Hz"}
 
 
 def convert(text: str, unit: str) -> float:
@@ -27,6 +29,23 @@ def convert(text: str, unit: str) -> float:
         return float(_registry().Quantity(float(match[1]), _pint(match[2])).to(_pint(unit)).magnitude)
     except (pint.PintError, AttributeError, ValueError, TypeError, AssertionError) as error:
         raise ValueError(f"{text!r} cannot be converted to {unit}") from error
+
+
+def check(unit: str) -> None:
+    """Refuse a text that names no unit. Products of powers of the commonest ones need no import.
+
+    Raises
+    ------
+    ValueError
+    """
+    if all(_UDUNITS_POWER.sub("", part) in _COMMON for part in unit.split()):
+        return
+    import pint
+
+    try:
+        _registry().Unit(_pint(unit))
+    except (pint.PintError, AttributeError, ValueError, TypeError, AssertionError) as error:
+        raise ValueError(f"{unit!r} is no unit that is known; write it like 'm s-1' or 'mm'") from error
 
 
 @cache

@@ -27,7 +27,8 @@ def files(tmp_path_factory):
 
 class TestRead(StageContract):
     stage_id = "mesh.read"
-    bad_params = [{}, {"path": "a.vtu", "collect": "both"}, {"path": "a.vtu", "every": 0}]
+    bad_params = [{}, {"path": "a.vtu", "collect": "both"}, {"path": "a.vtu", "every": 0},
+                  {"path": "a.vtu", "units": {"U": "furlongs per blink"}}]  # fmt: skip
 
     @pytest.fixture(autouse=True)
     def _file(self, files):

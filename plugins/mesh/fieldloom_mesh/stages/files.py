@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fieldloom import Context, Port, Resources, Stage, StageParams, Stream, Variable, param, path_param
+from fieldloom import Context, Port, Resources, Stage, StageParams, Stream, Variable, param, path_param, units
 from fieldloom.contracts import field_port, mesh_port, population_port
+from pydantic import field_validator
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,6 +39,13 @@ class Read(Stage):
         every: int = param(1, "Take every so many instants.", ge=1)
         time_limit: float = param(300.0, "Longest time for one instant.", unit="s", gt=0.0)
         memory_limit: float = param(0.0, "Memory for the reader in GiB; 0 for what the machine has.", ge=0.0)
+
+        @field_validator("units")
+        @classmethod
+        def _units_are_known(cls, value: dict[str, str]) -> dict[str, str]:
+            for unit in filter(None, value.values()):
+                units.check(unit)
+            return value
 
     outputs: Mapping[str, Port] = {
         "fields": mesh_port("The mesh and its fields, with time if the files have it.", open=True)
