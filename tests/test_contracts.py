@@ -113,3 +113,37 @@ def test_populations_give_their_meshes_back(sizes):
 def test_nothing_cannot_be_joined():
     with pytest.raises(ValueError, match="no mesh to join"):
         join([])
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad", "words"),
+    [
+        ("mesh", mesh().assign(v=(("component", "node"), np.zeros((2, 16)))), "the order is"),
+        ("mesh", mesh().assign(v=(("node", "cell"), np.zeros((16, 18)))), "the order is"),
+        (
+            "mesh",
+            mesh().assign(face_nodes=(("cell", "face_corner"), np.full((18, 3), -1))),
+            "'face_nodes' does not list",
+        ),
+        ("mesh", mesh().assign_coords(time=("time", [1.0, 0.0])), "time does not increase after instant 0"),
+        ("grid", grid().assign(u=(("x", "y"), np.zeros((3, 2)))), "transpose it"),
+        ("population", join([mesh()]).assign(a=("sample", [1.0, 2.0])), "there are 1 samples, and values for 2"),
+    ],
+)
+def test_order_time_and_numbers_of_samples_are_looked_at(kind, bad, words):
+    assert any(words in problem for problem in violations(bad, kind)), [*violations(bad, kind)]
+
+
+def test_grids_do_not_fit_where_meshes_are_wanted():
+    assert any(
+        "wants a mesh and gets a grid" in p for p in ports.disagreements(grid_port("", open=True), mesh_port(""), {})
+    )
+    assert not [*ports.disagreements(population_port(""), mesh_port(""), {})]
+    assert not [*ports.disagreements(grid_port(""), field_port(""), {})]
+
+
+def test_covariates_may_not_hide_fields():
+    with pytest.raises(ValueError, match="'p' is a field or dimension"):
+        join([mesh()], {"p": [1.0]})
+    with pytest.raises(ValueError, match="has 2 values for 1 meshes"):
+        join([mesh()], {"q": [1.0, 2.0]})

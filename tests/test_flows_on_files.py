@@ -115,7 +115,7 @@ def test_files_are_converted_checked_and_described(kind, wanted, tmp_path):
     assert [t for t, _ in again] == [0.0, 0.5, 1.0]
     np.testing.assert_array_equal(again[2][1].point_data["U"], solid(2).point_data["U"])
     assert "its unit is not stated" in found["check"].message.values
-    assert set(found["contents"].field.values) == {"p", "U", "c"}
+    assert set(found["contents"].field.values) == {"(coordinates)", "p", "U", "c"}
 
 
 def test_command_line_says_what_is_missing(tmp_path):

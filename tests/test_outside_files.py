@@ -80,3 +80,32 @@ def test_folders_are_all_their_files_but_the_hidden(tmp_path):
 def test_empty_file_has_a_digest(tmp_path):
     (tmp_path / "e").touch()
     assert len(digests({"e": tmp_path / "e"})["e"]) == 40
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "case").mkdir()
+    (tmp_path / "real" / "points").write_text("1")
+    (tmp_path / "case" / "constant").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "loop").symlink_to(tmp_path / "real")
+    assert set(files_below(tmp_path / "case")) == {"case/constant/points"}
+
+
+def test_two_files_of_one_name_are_told_apart(tmp_path):
+    from fieldloom import Port, Stage, StageParams, path_param
+
+    class Two(Stage):
+        class Params(StageParams):
+            one: str = path_param(..., "One.")
+            other: str = path_param(..., "Other.")
+
+        outputs = {"x": Port()}
+
+        def run(self, context, params, **inputs):
+            return {}
+
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "in.txt").write_text(folder)
+    found = Two.files(Two.Params(one=str(tmp_path / "a/in.txt"), other=str(tmp_path / "b/in.txt")))
+    assert {name: path.read_text() for name, path in found.items()} == {"one: in.txt": "a", "other: in.txt": "b"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,15 +25,26 @@ def files_below(path: Path) -> dict[str, Path]:
     if not path.is_dir():
         raise FileNotFoundError(f"there is no file or folder {str(path)!r} (looked for {path.absolute()})")
     found: dict[str, Path] = {}
-    for item in sorted(path.rglob("*")):
-        name = item.relative_to(path)
-        if item.is_file() and not any(part.startswith(".") for part in name.parts):
-            found[f"{path.name}/{name.as_posix()}"] = item
+    for item in _walk(path):
+        found[f"{path.name}/{item.relative_to(path).as_posix()}"] = item
         if len(found) > MAX_FILES:
             raise ValueError(f"{str(path)!r} has more than {MAX_FILES:,} files; name the folder that is meant")
     if not found:
         raise FileNotFoundError(f"the folder {str(path)!r} is empty")
     return found
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Files below a folder in a fixed order; links to folders are followed, each folder once."""
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:

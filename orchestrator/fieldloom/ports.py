@@ -37,6 +37,9 @@ def disagreements(offered: Port, wanted: Port, promised: Sizes) -> Iterator[str]
     if wanted.tree != offered.tree:
         yield f"it wants a {_form(wanted)} and gets a {_form(offered)}"
         return
+    if not _contract_fits(offered.contract, wanted.contract):
+        yield f"it wants a {wanted.contract} and gets a {offered.contract}"
+        return
     for name, want in wanted.variables.items():
         have = offered.variables.get(name)
         if have is None:
@@ -52,6 +55,11 @@ def disagreements(offered: Port, wanted: Port, promised: Sizes) -> Iterator[str]
     for dim, size in wanted.sizes.items():
         if isinstance(size, int) and promised.get(dim, size) != size:
             yield f"it wants {size} along {dim!r} and gets {promised[dim]}"
+
+
+def _contract_fits(offered: str, wanted: str) -> bool:
+    """A population is also a mesh; what promises nothing may be anything."""
+    return not offered or wanted in ("", "field", offered) or (offered, wanted) == ("population", "mesh")
 
 
 def _form(port: Port) -> str:

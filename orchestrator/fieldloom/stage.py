@@ -200,8 +200,13 @@ class Stage(ABC):
         """
         from .outside import files_below  # with the first stage that reads files
 
+        found: dict[str, Path] = {}
         named = {name: getattr(params, name) for name in path_fields(cls.Params)}
-        return {k: v for path in named.values() if path is not None for k, v in files_below(Path(path)).items()}
+        for field_name, path in named.items():
+            if path is not None:
+                prefix = f"{field_name}: " if len(named) > 1 else ""  # two files may share a name
+                found |= {prefix + name: file for name, file in files_below(Path(path)).items()}
+        return found
 
 
 def path_fields(model: type[BaseModel]) -> tuple[str, ...]:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .mesh import time_violations
+
 if TYPE_CHECKING:
     import xarray as xr
 
+_ORDER = ("sample", "time", "z", "y", "x")
 UNIFORM = 1e-5
 """Largest deviation of a step from the mean step, relative to it."""
 
@@ -25,6 +28,15 @@ def violations(data: xr.Dataset) -> Iterator[str]:
     for axis in ("x", "y", "z"):
         if axis in data.variables:
             yield from _axis_violations(data, axis)
+    for name, variable in data.data_vars.items():
+        dims = [str(dim).removesuffix("_face") for dim in variable.dims]
+        order = [dim for dim in _ORDER if dim in dims]
+        if {"x", "y"} & set(dims) and (dims[: len(order)] != order or len(dims) > len(order) + 1):
+            yield (
+                f"field {name!r} has dims {tuple(map(str, variable.dims))}; the order is "
+                "([sample,] [time,] [z,] y, x[, component]): transpose it"
+            )
+    yield from time_violations(data)
 
 
 def _axis_violations(data: xr.Dataset, axis: str) -> Iterator[str]:

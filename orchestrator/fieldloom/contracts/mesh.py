@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .cells import CELL_TYPES, simplices
+
 if TYPE_CHECKING:
     import xarray as xr
+
+__all__ = [
+    "CELL_TYPES",
+    "CONVENTIONS",
+    "face_nodes",
+    "field_names",
+    "is_flat",
+    "mesh_variables",
+    "points_of",
+    "simplices",
+    "triangle_variables",
+    "violations",
+]
 
 Floats = NDArray[np.floating[Any]]
 Index = NDArray[np.int64]
@@ -18,61 +32,6 @@ Index = NDArray[np.int64]
 CONVENTIONS = "CF-1.11 UGRID-1.0"
 
 
-class CellType(NamedTuple):
-    """A cell type of VTK: its name, number of nodes (None: any) and topological dimension."""
-
-    name: str
-    nodes: int | None
-    dimension: int
-
-
-CELL_TYPES: Mapping[int, CellType] = {
-    1: CellType("vertex", 1, 0),
-    2: CellType("poly-vertex", None, 0),
-    3: CellType("line", 2, 1),
-    4: CellType("poly-line", None, 1),
-    5: CellType("triangle", 3, 2),
-    7: CellType("polygon", None, 2),
-    9: CellType("quadrilateral", 4, 2),
-    10: CellType("tetrahedron", 4, 3),
-    12: CellType("hexahedron", 8, 3),
-    13: CellType("wedge", 6, 3),
-    14: CellType("pyramid", 5, 3),
-    21: CellType("quadratic line", 3, 1),
-    22: CellType("quadratic triangle", 6, 2),
-    23: CellType("quadratic quadrilateral", 8, 2),
-    24: CellType("quadratic tetrahedron", 10, 3),
-    25: CellType("quadratic hexahedron", 20, 3),
-    26: CellType("quadratic wedge", 15, 3),
-    27: CellType("quadratic pyramid", 13, 3),
-    28: CellType("biquadratic quadrilateral", 9, 2),
-    29: CellType("triquadratic hexahedron", 27, 3),
-}
-"""Cell types that a mesh may hold, by VTK's number."""
-_HEXAHEDRON = ((0, 1, 2, 6), (0, 2, 3, 6), (0, 3, 7, 6), (0, 7, 4, 6), (0, 4, 5, 6), (0, 5, 1, 6))
-_WEDGE = ((0, 1, 2, 5), (0, 1, 5, 4), (0, 4, 5, 3))
-_PYRAMID = ((0, 1, 2, 4), (0, 2, 3, 4))
-_RING = (0, 4, 1, 5, 2, 6, 3, 7, 0)
-_SPLITS: Mapping[int, tuple[tuple[int, ...], ...]] = {
-    5: ((0, 1, 2),),
-    9: ((0, 1, 2), (0, 2, 3)),
-    10: ((0, 1, 2, 3),),
-    12: _HEXAHEDRON,
-    13: _WEDGE,
-    14: _PYRAMID,
-    22: ((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)),
-    23: ((0, 4, 7), (4, 1, 5), (5, 2, 6), (6, 3, 7), (4, 5, 6), (4, 6, 7)),
-    24: (
-        *((0, 4, 6, 7), (4, 1, 5, 8), (6, 5, 2, 9), (7, 8, 9, 3)),  # at the corners
-        *((4, 9, 5, 8), (4, 9, 8, 7), (4, 9, 7, 6), (4, 9, 6, 5)),  # around the diagonal of what is left
-    ),
-    25: _HEXAHEDRON,
-    26: _WEDGE,
-    27: _PYRAMID,
-    28: tuple((8, a, b) for a, b in itertools.pairwise(_RING)),
-    29: _HEXAHEDRON,
-}
-"""How a cell splits into triangles or tetrahedra of its own nodes; of 25, 26, 27 and 29 the corners alone."""
 _CORNERS = {5: 3, 9: 4, 22: 3, 23: 4, 28: 4}
 _TOPOLOGY = frozenset({"cell_connectivity", "cell_offsets", "cell_types", "face_nodes", "mesh"})
 
@@ -80,6 +39,12 @@ _TOPOLOGY = frozenset({"cell_connectivity", "cell_offsets", "cell_types", "face_
 def points_of(data: xr.Dataset) -> NDArray[np.float64]:
     """Coordinates of the nodes, shape (n, 3), in the units of ``node_x``."""
     return np.stack([data[name].to_numpy().astype(np.float64) for name in ("node_x", "node_y", "node_z")], axis=1)
+
+
+def is_flat(points: Floats) -> bool:
+    """Tell whether points (n, 3) lie on a plane z = constant, but for round-off."""
+    extent = np.ptp(points, axis=0)
+    return bool(extent[2] <= 1e-9 * max(float(extent.max()), 1e-300))
 
 
 def mesh_variables(
@@ -154,57 +119,6 @@ def face_nodes(connectivity: Index, offsets: Index, types: NDArray[np.uint8]) ->
     return np.where(inside, connectivity[places], -1)
 
 
-def simplices(data: xr.Dataset) -> tuple[Index, Index]:
-    """Split the cells of highest dimension into triangles or tetrahedra.
-
-    Returns
-    -------
-    simplices : ndarray of int, shape (s, 3) or (s, 4)
-        Node indices, in the order that gives positive area (on a plane) or volume.
-    parents : ndarray of int, shape (s,)
-        The cell that each came from.
-
-    Raises
-    ------
-    ValueError
-        If there are neither faces nor volumes.
-    """
-    connectivity, offsets, types = (data[f"cell_{part}"].to_numpy() for part in ("connectivity", "offsets", "types"))
-    dimension = max((CELL_TYPES[kind].dimension for kind in np.unique(types).tolist()), default=0)
-    if dimension < 2:
-        raise ValueError("the mesh has neither faces nor volumes, only points or lines")
-    found = []
-    for kind in np.unique(types).tolist():
-        cells = np.flatnonzero(types == kind)
-        if CELL_TYPES[kind].dimension < dimension:
-            continue
-        if kind == 7:
-            found += [_fans(connectivity, offsets, cells)]
-        found += [(connectivity[offsets[cells][:, None] + np.array(split)], cells) for split in _SPLITS.get(kind, ())]
-    corners, parents = (np.concatenate(part) for part in zip(*found, strict=True))
-    order = np.argsort(parents, kind="stable")
-    return _oriented(points_of(data), corners[order]), parents[order]
-
-
-def _fans(connectivity: Index, offsets: Index, cells: Index) -> tuple[Index, Index]:
-    """Split polygons into triangles around their first corner."""
-    sides = offsets[cells + 1] - offsets[cells] - 2
-    parents = np.repeat(cells, sides)
-    step = np.arange(len(parents)) - np.repeat(np.cumsum(sides) - sides, sides)
-    first = offsets[parents]
-    return np.stack([connectivity[first], connectivity[first + step + 1], connectivity[first + step + 2]], 1), parents
-
-
-def _oriented(points: Floats, corners: Index) -> Index:
-    """Exchange two corners of every tetrahedron, or plane triangle, with negative measure."""
-    if corners.shape[1] == 3 and np.ptp(points[:, 2]) > 0:
-        return corners
-    edges = points[corners[:, 1:], : corners.shape[1] - 1] - points[corners[:, :1], : corners.shape[1] - 1]
-    negative = np.linalg.det(edges) < 0
-    corners[negative, :2] = corners[negative, 1::-1]
-    return corners
-
-
 def field_names(data: xr.Dataset) -> list[str]:
     """Names of the fields: numbers on nodes or cells, with time before and components after them."""
     return [str(name) for name, variable in data.data_vars.items() if _is_field(str(name), variable)]
@@ -224,10 +138,12 @@ def violations(data: xr.Dataset) -> Iterator[str]:
     points = points_of(data)
     connectivity, offsets, types = (data[f"cell_{part}"].to_numpy() for part in ("connectivity", "offsets", "types"))
     shape = list(_offset_violations(connectivity, offsets, types))
-    yield from shape or _cell_violations(len(points), connectivity, offsets, types)
+    found = shape or list(_cell_violations(len(points), connectivity, offsets, types))
+    yield from found or _face_violations(data)
     if bad := int((~np.isfinite(points)).any(axis=1).sum()):
         yield f"{bad} of {len(points)} nodes have a coordinate that is not finite"
     yield from _field_violations(data)
+    yield from time_violations(data)
 
 
 def _offset_violations(connectivity: Index, offsets: Index, types: NDArray[np.uint8]) -> Iterator[str]:
@@ -268,3 +184,22 @@ def _field_violations(data: xr.Dataset) -> Iterator[str]:
                 f"field {name!r} says that it lies on the {place}s and has {lengths}; the mesh has "
                 f"{data.sizes['node']} nodes and {data.sizes['cell']} cells"
             )
+        elif name not in _TOPOLOGY and {"node", "cell"} & set(variable.dims):
+            rest = [dim for dim in variable.dims if dim != "time"]
+            if rest[0] not in ("node", "cell") or rest[1:2] in (["node"], ["cell"]) or "time" in variable.dims[1:]:
+                yield f"field {name!r} has dims {variable.dims}; the order is ([time,] node|cell[, component])"
+
+
+def time_violations(data: xr.Dataset) -> Iterator[str]:
+    """Say where the time does not increase."""
+    if "time" in data.coords and data["time"].dims == ("time",) and data.sizes["time"] > 1:
+        steps = np.diff(data["time"].to_numpy()).astype(np.float64)
+        if not (steps > 0).all():
+            yield f"time does not increase after instant {int((~(steps > 0)).argmax())}"
+
+
+def _face_violations(data: xr.Dataset) -> Iterator[str]:
+    if "face_nodes" in data.variables:
+        wanted = face_nodes(*(data[f"cell_{part}"].to_numpy() for part in ("connectivity", "offsets", "types")))
+        if wanted is None or not np.array_equal(wanted, data["face_nodes"].to_numpy()):
+            yield "'face_nodes' does not list the cells of 'cell_connectivity'; leave it out or make it anew"

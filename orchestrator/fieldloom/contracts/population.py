@@ -29,7 +29,7 @@ def join(meshes: Sequence[xr.Dataset], covariates: Mapping[str, Sequence[Any]] |
     -------
     Dataset
         The population: the disjoint union of the meshes, whose indices count through all of them. Instants that
-        differ from mesh to mesh are kept as ``sample_time`` (sample, time); ``time`` then counts them.
+        differ from mesh to mesh are kept as ``sample_time`` (time, sample); ``time`` then counts them.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def join(meshes: Sequence[xr.Dataset], covariates: Mapping[str, Sequence[Any]] |
     first = meshes[0]
     names = mesh.field_names(first)
     for i, other in enumerate(meshes):
-        if mesh.field_names(other) != names or other.sizes.get("time") != first.sizes.get("time"):
+        if _described(other) != _described(first):
             raise ValueError(f"mesh {i} has {_described(other)}; mesh 0 has {_described(first)}")
         for name in (*names, "node_x"):
             if (got := other[name].attrs.get("units")) != (unit := first[name].attrs.get("units")):
@@ -61,25 +61,35 @@ def join(meshes: Sequence[xr.Dataset], covariates: Mapping[str, Sequence[Any]] |
         axis = first[name].dims.index("node" if "node" in first[name].dims else "cell")
         values = np.concatenate([m[name].to_numpy() for m in meshes], axis=axis)
         variables[name] = (first[name].dims, values, first[name].attrs)
-    variables |= {name: ("sample", np.asarray(values)) for name, values in (covariates or {}).items()}
+    for name, given in (covariates or {}).items():
+        if name in variables or name in first.dims:
+            raise ValueError(f"{name!r} is a field or dimension of the meshes; name the covariate otherwise")
+        if len(given) != len(meshes):
+            raise ValueError(f"the covariate {name!r} has {len(given)} values for {len(meshes)} meshes")
+        variables[name] = ("sample", np.asarray(given))
     variables |= _times(meshes)
     data = xr.Dataset(variables, attrs={"Conventions": mesh.CONVENTIONS})
     return data.set_coords([name for name in ("node_x", "node_y", "node_z", "time") if name in data])
 
 
 def _described(data: xr.Dataset) -> str:
-    return f"the fields {mesh.field_names(data)} at {data.sizes.get('time', 'no')} instants"
+    """Fields with all dimensions but the mesh's own, and the number of instants."""
+    fields = []
+    for name in mesh.field_names(data):
+        sizes = [dim if dim in ("node", "cell", "time") else f"{dim} {data.sizes[dim]}" for dim in data[name].dims]
+        fields.append(f"{name} ({', '.join(map(str, sizes))})")
+    return f"the fields {', '.join(fields) or 'none'} at {data.sizes.get('time', 'no')} instants"
 
 
 def _times(meshes: Sequence[xr.Dataset]) -> dict[str, tuple[Any, ...]]:
     if "time" not in meshes[0].coords:
         return {}
-    times, attrs = np.stack([m["time"].to_numpy() for m in meshes]), meshes[0]["time"].attrs
-    if (times == times[0]).all():
-        return {"time": ("time", times[0], attrs)}
+    times, attrs = np.stack([m["time"].to_numpy() for m in meshes], axis=1), meshes[0]["time"].attrs
+    if np.allclose(times, times[:, :1], rtol=1e-9, atol=1e-9 * max(float(np.abs(times).max()), 1e-300)):
+        return {"time": ("time", times[:, 0], attrs)}
     return {
-        "time": ("time", np.arange(times.shape[1], dtype=np.float64), {"units": "1", "long_name": "number of instant"}),
-        "sample_time": (("sample", "time"), times, attrs),
+        "time": ("time", np.arange(len(times), dtype=np.float64), {"units": "1", "long_name": "number of instant"}),
+        "sample_time": (("time", "sample"), times, attrs),
     }
 
 
@@ -121,6 +131,9 @@ def violations(data: xr.Dataset) -> Iterator[str]:
         if len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) <= 0).any():
             found.append(f"{name!r} should increase from 0 to {size}")
             yield found[-1]
+    if "sample" in data.sizes and data.sizes["sample"] != len(nodes) - 1:
+        found.append(f"there are {len(nodes) - 1} samples, and values for {data.sizes['sample']} on (sample)")
+        yield found[-1]
     if not found:
         yield from _strangers(data, nodes, cells)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,5 +155,7 @@ def _stage_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _command(run: Run) -> str:
-    settings = "".join(f" --set {name}={json.dumps(value)}" for name, value in run.info["set"].items())
+    settings = "".join(
+        f" --set {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in run.info["set"].items()
+    )
     return f"fieldloom run {run.info['given']}{settings}"

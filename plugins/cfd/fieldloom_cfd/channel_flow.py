@@ -217,8 +217,8 @@ def check_flow(domain: Domain, mean: float, nu: float, dt: float | None) -> None
     limit = largest_time_step(domain, mean)
     if dt is not None and not 0 < dt <= limit * (1 + 1e-9):
         raise ValueError(
-            f"time step {dt:.3g} s is above the limit of stability {limit:.3g} s on this mesh "
-            "(CFL number dt U_gap / h, see cfd.cylinder-wake)"
+            f"time_step {dt:.3g} s is above the limit of stability, {limit:.3g} s: the CFL number dt |u| / h may be "
+            f"{CFL_LIMITS[domain.element]}; leave it out for the largest"
         )
 
 
@@ -294,7 +294,7 @@ def _frames(
     domain: Domain, mean: float, nu: float, every: float, frames: int, dt: float | None, perturbation: float
 ) -> Iterator[Frame]:
     """Lazy part of `channel_flow`: memory holds one frame at a time."""
-    samples = int(np.ceil(every / (_STEPS_A_SAMPLE * largest_time_step(domain, mean)) - 1e-9))
+    samples = max(1, int(np.ceil(every / (_STEPS_A_SAMPLE * largest_time_step(domain, mean)) - 1e-9)))
     start = initial_velocity(domain, mean, perturbation)
     march = _March(domain, nu, start, every / samples, dt)
     force = boundary_force(domain.elements, domain.obstacle)
@@ -338,7 +338,7 @@ class _March:
         needed = self._needed(self.state.velocity[0], 1.0)
         self._calm = self._calm + 1 if needed < self._steps else 0
         if needed > self._steps or self._calm > _PATIENCE:
-            self._change(needed)
+            self._change(max(needed, -(-self._steps // 2)))  # at most twice as long: `retimed` interpolates then
         for _ in range(self._steps):
             self.state = advance(self.system, self.state, self._fixed_velocity)
 

@@ -69,7 +69,10 @@ def grid_gradient(velocity: Floats, spacings: tuple[float, ...]) -> Floats:
         Along x, y[, z].
     """
     d = len(spacings)
-    slopes = [np.gradient(velocity.astype(np.float64), h, axis=d - 1 - k, edge_order=2) for k, h in enumerate(spacings)]
+    values, slopes = velocity.astype(np.float64), []
+    for k, h in enumerate(spacings):
+        axis = d - 1 - k
+        slopes.append(np.gradient(values, h, axis=axis, edge_order=2 if values.shape[axis] > 2 else 1))
     return np.stack(slopes, axis=-1)
 
 
@@ -98,20 +101,80 @@ def q_criterion(gradient: Floats) -> Floats:
     return q
 
 
-def cell_to_node(points: int, simplices: Index, parents: Index, measure: Floats) -> sp.csr_array:
-    """Average of the values of the cells around each node, weighted by their measure, shape (points, cells).
+def cell_to_node(points: Floats, connectivity: Index, offsets: Index) -> sp.csr_array:
+    """Nodal values from those of the cells around, exact for linear fields, shape (points, cells).
+
+    Inverse-distance averaging with the linear correction of Holmes & Connell: weights are changed as little as
+    makes them reproduce a linear field of the cells' centres. At a boundary, where the cells around a node lie on
+    one side of it, the cells around those count, too. Across a sheet one cell thick the value is constant.
 
     Parameters
     ----------
-    parents : ndarray of int, shape (s,)
-        The cell of each simplex.
-    measure : ndarray, shape (s,)
-        Area or volume of each simplex.
+    points : ndarray, shape (n, d)
+    connectivity, offsets : ndarray of int
+        All cells, as the mesh contract has them.
+
+    References
+    ----------
+    D.G. Holmes, S.D. Connell, "Solution of the 2D Navier-Stokes equations on unstructured adaptive grids",
+    AIAA 89-1932, 1989.
     """
-    corners = simplices.shape[1]
-    rows, columns = simplices.ravel(), np.repeat(parents, corners)
-    weights = sp.csr_array((np.repeat(measure, corners), (rows, columns)), shape=(points, int(parents.max()) + 1))
-    return sp.diags_array(1 / np.maximum(weights.sum(axis=1), 1e-300)) @ weights
+    n, m = len(points), len(offsets) - 1
+    cells = np.repeat(np.arange(m), np.diff(offsets))
+    around = sp.csr_array((np.ones(len(cells)), (connectivity, cells)), shape=(n, m))
+    around.data[:] = 1.0
+    centres = np.stack([np.bincount(cells, points[connectivity, k], m) for k in range(points.shape[1])], axis=1)
+    centres /= np.diff(offsets)[:, None]
+    weights, off = _linear_weights(points, centres, around)
+    lacking = np.flatnonzero(off > 1e-6)
+    if len(lacking):
+        wider = sp.csr_array((around[lacking] @ around.T @ around) > 0, dtype=np.float64)
+        again, still = _linear_weights(points[lacking], centres, wider)
+        better = still < off[lacking] - 1e-9
+        keep = sp.diags_array(np.isin(np.arange(n), lacking[better], invert=True).astype(float))
+        choose = sp.csr_array((better.astype(float), (lacking, np.arange(len(lacking)))), shape=(n, len(lacking)))
+        weights = sp.csr_array(keep @ weights + choose @ again)
+    return weights
+
+
+def _linear_weights(points: Floats, centres: Floats, near: sp.csr_array) -> tuple[sp.csr_array, Floats]:
+    """Weights on the pattern ``near`` (n, m), and how far each row is from reproducing the position, relative."""
+    d, counts = points.shape[1], np.diff(near.indptr)
+    row = np.repeat(np.arange(len(points)), counts)
+    lever = centres[near.indices] - points[row]
+    scale = np.maximum(np.linalg.norm(lever, axis=1), 1e-300)
+    mean = np.bincount(row, scale, len(points)) / np.maximum(counts, 1)
+    lever = lever / mean[row, None]
+    first = np.stack([np.bincount(row, lever[:, i], len(points)) for i in range(d)], axis=1)
+    second = np.stack(
+        [[np.bincount(row, lever[:, i] * lever[:, j], len(points)) for j in range(d)] for i in range(d)]
+    ).transpose(2, 0, 1)
+    slope = -np.einsum("nij,nj->ni", np.linalg.pinv(second, rcond=1e-8, hermitian=True), first)
+    raw = 1 + (lever * slope[row]).sum(axis=1)
+    total = np.bincount(row, raw, len(points))
+    plain = np.abs(total) < 1e-6 * np.maximum(counts, 1)  # one cell, or a node far outside: the plain mean
+    raw[plain[row]], total[plain] = 1.0, np.maximum(counts[plain], 1)
+    value = raw / total[row]
+    off = np.stack([np.bincount(row, value * lever[:, i], len(points)) for i in range(d)], axis=1)
+    weights = sp.csr_array((value, near.indices.copy(), near.indptr.copy()), shape=near.shape)
+    return weights, np.linalg.norm(off, axis=1)
+
+
+def fill_from_cells(n: int, covered: Index, connectivity: Index, offsets: Index) -> sp.csr_array:
+    """Give nodes that no simplex covers (in the middle of quadratic edges) the mean of their cells' covered nodes.
+
+    Shape (n, n); the identity for covered nodes, nothing for nodes that belong to no cell.
+    """
+    has = np.zeros(n, bool)
+    has[covered] = True
+    m = len(offsets) - 1
+    cells = np.repeat(np.arange(m), np.diff(offsets))
+    in_cell = sp.csr_array((np.ones(len(cells)), (connectivity, cells)), shape=(n, m))
+    lacking, given = sp.diags_array((~has).astype(float)), sp.diags_array(has.astype(float))
+    spread = sp.csr_array(lacking @ in_cell @ in_cell.T @ given)
+    total = spread.sum(axis=1)
+    share = sp.diags_array(np.where(total > 0, 1 / np.maximum(total, 1), 0.0))
+    return sp.csr_array(share @ spread + given)
 
 
 def measures(points: Floats, simplices: Index) -> Floats:

@@ -65,7 +65,7 @@ def _png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def plot_spectrum(found: Spectrum, name: str, unit: str) -> bytes:
+def plot_spectrum(found: Spectrum, name: str, unit: str, labels: Sequence[str]) -> bytes:
     """Draw power over frequency, both logarithmic, with the peaks marked; a PNG."""
     from matplotlib.figure import Figure
 
@@ -73,8 +73,9 @@ def plot_spectrum(found: Spectrum, name: str, unit: str) -> bytes:
     axes = figure.subplots()
     for i, (column, peak) in enumerate(zip(found.power.T, found.peak, strict=True)):
         (line,) = axes.loglog(found.frequency[1:], column[1:], lw=1)
-        if i < 8 and peak == peak:
-            axes.axvline(peak, color=line.get_color(), lw=0.8, ls=":", label=f"peak at {peak:.4g} {unit}")
+        line.set_label(f"{labels[i]}: peak at {peak:.4g} {unit}" if i < 10 else "_")
+        if i < 10 and peak == peak:
+            axes.axvline(peak, color=line.get_color(), lw=0.8, ls=":")
     top = found.power[1:].max(initial=1e-300)
     axes.set(xlabel=f"frequency {f'[{unit}]' if unit else ''}", ylabel=f"power of {name}", ylim=(1e-12 * top, 3 * top))
     axes.legend(fontsize=8, frameon=False)

@@ -56,14 +56,16 @@ def spectrum(times: Array, signals: Array) -> Spectrum:
         signals = np.stack([np.interp(even, times, column) for column in signals.T], axis=1)
     rate = (len(times) - 1) / (times[-1] - times[0])
     frequency, power = periodogram(signals, rate, window="hann", detrend="constant", axis=0)
-    return Spectrum(frequency, power, np.array([_peak(frequency, column) for column in power.T]))
+    noise = (1e-12 * np.abs(signals).max(axis=0)) ** 2 * (times[-1] - times[0])  # what round-off leaves of a constant
+    peaks = [_peak(frequency, column, floor) for column, floor in zip(power.T, noise, strict=True)]
+    return Spectrum(frequency, power, np.array(peaks))
 
 
-def _peak(frequency: Array, power: Array) -> float:
+def _peak(frequency: Array, power: Array, floor: float) -> float:
     i = int(power[1:].argmax()) + 1
-    if not power[i] > 0:
+    if not power[i] > floor:
         return float("nan")
-    if i + 1 == len(power):
+    if i == 1 or i + 1 == len(power):
         return float(frequency[i])
     a, b, c = np.log(np.maximum(power[i - 1 : i + 2], 1e-300))
     shift = 0.5 * (a - c) / (a - 2 * b + c)

@@ -181,3 +181,69 @@ def test_series_without_a_spectrum_are_refused(times, signal, message):
 
 def test_peak_of_a_constant_is_nan():
     assert np.isnan(spectrum(np.arange(20.0), np.ones((20, 1))).peak[0])
+
+
+def rotation(n, place, cells_as=9):
+    """A rigid rotation at 1 rad/s on quadrilaterals, with its velocity on nodes or cells."""
+    s = np.linspace(-1, 1, n + 1)
+    x, y = (a.ravel() for a in np.meshgrid(s, s))
+    corner = (np.arange(n)[:, None] * (n + 1) + np.arange(n)).ravel()
+    quads = np.stack([corner, corner + 1, corner + n + 2, corner + n + 1], 1)
+    points = np.stack([x, y], 1)
+    at = points if place == "node" else points[quads].mean(1)
+    m = len(quads)
+    variables = mesh_variables(points, quads.ravel(), np.arange(0, 4 * m + 1, 4), np.full(m, cells_as, np.uint8))
+    variables["velocity"] = ((place, "component"), np.stack([-at[:, 1], at[:, 0]], 1), {"units": "m s-1"})
+    return xr.Dataset(variables).set_coords(["node_x", "node_y", "node_z"])
+
+
+@pytest.mark.parametrize("place", ["node", "cell"])
+def test_vorticity_of_a_rotation_is_exact_up_to_the_boundary(place, tmp_path):
+    found = run(TestVorticity, tmp_path, {"fields": rotation(8, place)})["fields"]
+    np.testing.assert_allclose(found.vorticity, 2.0, rtol=1e-5)
+
+
+def test_nodes_inside_quadratic_edges_have_values_too(tmp_path):
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], float)
+    edges = [(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)]
+    points = np.vstack([corners, [(corners[a] + corners[b]) / 2 for a, b in edges], [[9.0, 9.0, 9.0]]])
+    variables = mesh_variables(points, np.arange(20), np.array([0, 20]), np.array([25], np.uint8))
+    variables["velocity"] = (("node", "component"), np.cross([0, 0, 1.0], points))
+    data = xr.Dataset(variables).set_coords(["node_x", "node_y", "node_z"])
+    found = run(TestVorticity, tmp_path, {"fields": data})["fields"].vorticity.values
+    np.testing.assert_allclose(found[:20, 2], 2.0, rtol=1e-5)
+    assert np.isnan(found[20]).all()  # it belongs to no cell
+
+
+def test_statistics_skip_what_is_not_finite_and_keep_tensors(tmp_path):
+    data = plane(4)
+    u = data.velocity.values.copy()
+    u[:, 0] = np.nan
+    data = data.assign(velocity=(data.velocity.dims, u, data.velocity.attrs))
+    data = data.assign(stress=(("time", "node", "component_9"), np.ones((4, data.sizes["node"], 9))))
+    table = run(TestStatistics, tmp_path, {"fields": data})["table"]
+    assert table.sizes["row"] == 2 + 9
+    assert np.isfinite(table["mean"]).all()
+
+
+def test_precision_of_the_input_is_kept(tmp_path):
+    data = plane(4).assign(p=(("time", "node"), 101325.0 + 1e-3 * np.arange(4)[:, None] * np.ones(49)))
+    found = run(TestStatistics, tmp_path, {"fields": data}, variables=["p"])["fields"]
+    np.testing.assert_allclose(found.p_max, 101325.003, rtol=1e-12)
+
+
+def test_fields_are_no_series(tmp_path):
+    from fieldloom.errors import StageFailed
+
+    with pytest.raises(StageFailed, match="take some points"):
+        run(TestSpectrum, tmp_path, {"series": plane(20)}, variable="velocity")
+
+
+def test_round_off_has_no_peak():
+    t = np.arange(100) * 0.1
+    assert np.isnan(spectrum(t, np.full((100, 1), 101325.1)).peak[0])
+    assert np.isnan(spectrum(t, np.full((100, 1), 0.1)).peak[0])
+
+
+def test_grids_of_two_rows_have_gradients():
+    assert np.isfinite(grid_gradient(np.zeros((2, 5, 2)), (0.1, 0.1))).all()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from fieldloom import contracts
+from fieldloom.contracts import cells as cells_of
 from fieldloom.contracts import mesh as meshes
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -90,23 +90,28 @@ def extent_text(data: xr.Dataset, points: NDArray[np.float64]) -> str:
 
 
 def _node_findings(data: xr.Dataset, points: NDArray[np.float64]) -> Iterator[Finding]:
-    scale = float(np.linalg.norm(np.ptp(points, axis=0))) or 1.0
-    pairs = cKDTree(points).query_pairs(COINCIDENT * scale, output_type="ndarray")
-    if len(pairs):
-        a, b = pairs[0]
-        message = f"{len(pairs):,} pairs of nodes coincide, first {min(a, b)} and {max(a, b)}: the mesh is torn there"
-        yield Finding("warning", "mesh", message, "merge them, unless a crack is meant")
     used = np.zeros(len(points), bool)
     used[data["cell_connectivity"].to_numpy()] = True
     if unused := int((~used).sum()):
         message = f"{unused:,} nodes belong to no cell, first {int((~used).argmax())}"
         yield Finding("warning", "mesh", message, "drop them: they distort means over nodes")
+    nodes = np.flatnonzero(used)
+    step = COINCIDENT * (float(np.linalg.norm(np.ptp(points[nodes], axis=0))) or 1.0)
+    rounded = np.round((points[nodes] - points[nodes].min(axis=0)) / step)
+    _, first, place = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[place.reshape(-1)] != np.arange(len(nodes)))
+    if len(again):
+        pair = nodes[first[place.reshape(-1)[again[0]]]], nodes[again[0]]
+        message = (
+            f"{len(again):,} nodes coincide with others, first {min(pair)} and {max(pair)}: the mesh is torn there"
+        )
+        yield Finding("warning", "mesh", message, "merge them, unless a crack is meant")
 
 
 def _shape_findings(
     data: xr.Dataset, points: NDArray[np.float64], simplices: Index, parents: Index
 ) -> Iterator[Finding]:
-    flat_plane = simplices.shape[1] == 3 and np.ptp(points[:, 2]) == 0
+    flat_plane = simplices.shape[1] == 3 and meshes.is_flat(points)
     measure = _measures(points, simplices)
     corner = points[simplices]
     span = np.linalg.norm(np.ptp(corner, axis=1), axis=1)
@@ -115,11 +120,11 @@ def _shape_findings(
         message = f"{len(cells):,} cells have no extent, first {cells[0]}"
         yield Finding("error", "mesh", message, "remove them")
     if flat_plane or simplices.shape[1] == 4:
-        inverted = inverted_cells(data, points)
-        if len(inverted) == data.sizes["cell"]:
-            yield Finding("note", "mesh", "all cells are numbered clockwise", "nothing: fieldloom's rooms turn them")
+        inverted, looked_at = inverted_cells(data, points)
+        if len(inverted) == looked_at:
+            yield Finding("note", "mesh", "all cells are numbered the other way round", "nothing: the rooms turn them")
         elif len(inverted):
-            message = f"{len(inverted):,} of {data.sizes['cell']:,} cells are inverted, first {inverted[0]}"
+            message = f"{len(inverted):,} of {looked_at:,} cells are inverted or folded, first {inverted[0]}"
             yield Finding("error", "mesh", message, "renumber their corners, or remesh: solvers fail on folded cells")
     if simplices.shape[1] == 3:
         angle = smallest_angles(points, simplices)
@@ -137,25 +142,37 @@ def _measures(points: NDArray[np.float64], simplices: Index) -> NDArray[np.float
     return length
 
 
-def inverted_cells(data: xr.Dataset, points: NDArray[np.float64]) -> Index:
-    """Cells whose corners run the wrong way round: clockwise on a plane, inside out in space."""
+def inverted_cells(data: xr.Dataset, points: NDArray[np.float64]) -> tuple[Index, int]:
+    """Cells of highest dimension with a corner that is turned inside out, and how many were looked at.
+
+    Clockwise on a plane, inside out in space, or folded; of quadratic cells the corners count.
+    """
     connectivity, offsets, types = (data[f"cell_{part}"].to_numpy() for part in ("connectivity", "offsets", "types"))
-    found: list[Index] = []
+    highest = cells_of.dimension(types)
+    found: list[Index] = [np.empty(0, np.int64)]
     for kind in np.unique(types).tolist():
-        first = _FIRST_CORNERS.get(kind)
-        if first is None:
-            continue
         cells = np.flatnonzero(types == kind)
-        corner = points[connectivity[offsets[cells][:, None] + np.array(first)]]
-        edges = corner[:, 1:] - corner[:, :1]
-        size = edges.shape[1]
-        found.append(cells[np.linalg.det(edges[..., :size]) < 0])
-    return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+        if meshes.CELL_TYPES[kind].dimension < highest:
+            continue
+        if kind == 7:
+            found.append(cells[_polygon_areas(points, connectivity, offsets, cells) < 0])
+        bad = np.zeros(len(cells), bool)
+        for frame in cells_of.FRAMES.get(cells_of.LINEAR.get(kind, kind), ()):
+            corner = points[connectivity[offsets[cells][:, None] + np.array(frame)]]
+            edges = corner[:, 1:] - corner[:, :1]
+            bad |= np.linalg.det(edges[..., : edges.shape[1]]) < 0
+        found.append(cells[bad])
+    dimensions = np.array([meshes.CELL_TYPES[kind].dimension for kind in types.tolist()])
+    return np.sort(np.concatenate(found)), int((dimensions == highest).sum())
 
 
-_FIRST_CORNERS = {5: (0, 1, 2), 9: (0, 1, 3), 10: (0, 1, 2, 3), 12: (0, 1, 3, 4), 13: (0, 2, 1, 3), 14: (0, 1, 3, 4),
-                  22: (0, 1, 2), 23: (0, 1, 3), 24: (0, 1, 2, 3), 25: (0, 1, 3, 4), 26: (0, 2, 1, 3)}  # fmt: skip
-"""Corners that span a positive measure in a cell that is numbered as VTK numbers it."""
+def _polygon_areas(points: NDArray[np.float64], connectivity: Index, offsets: Index, cells: Index) -> NDArray[Any]:
+    """Signed areas of polygons on a plane, by the shoelace formula."""
+    sizes = offsets[cells + 1] - offsets[cells]
+    step = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    start, size = np.repeat(offsets[cells], sizes), np.repeat(sizes, sizes)
+    a, b = points[connectivity[start + step]], points[connectivity[start + (step + 1) % size]]
+    return np.add.reduceat(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], np.cumsum(sizes) - sizes) / 2
 
 
 def smallest_angles(points: NDArray[np.float64], triangles: Index) -> NDArray[np.float64]:
@@ -174,7 +191,7 @@ def _surface_findings(points: NDArray[np.float64], data: xr.Dataset) -> Iterator
     unique, place, count = np.unique(ordered, axis=0, return_inverse=True, return_counts=True)
     parts, _ = connected_components(coo_array((np.ones(len(unique)), tuple(unique.T)), shape=(len(points),) * 2))
     parts -= len(points) - len(np.unique(corners))
-    in_space = np.ptp(points[:, 2]) > 0
+    in_space = not meshes.is_flat(points)
     open_edges = unique[count == 1]
     if in_space:
         if len(open_edges):
@@ -216,12 +233,12 @@ def fields_of(data: xr.Dataset, kind: str) -> list[str]:
 
 
 def _time_findings(data: xr.Dataset) -> Iterator[Finding]:
+    if "time" in data.coords and data["time"].attrs.get("counted"):
+        advice = "give time_step to mesh.read: frequencies and rates depend on it"
+        yield Finding("warning", "time", "the files say no times; instants are counted", advice)
     if "time" in data.coords and data["time"].ndim == 1 and data.sizes["time"] > 1:
         steps = np.diff(data["time"].to_numpy()).astype(np.float64)
-        if not (steps > 0).all():
-            message = f"time does not increase after instant {int((~(steps > 0)).argmax())}"
-            yield Finding("error", "time", message, "sort the instants, drop repeated ones")
-        elif steps.max() > 1.5 * np.median(steps):
+        if (steps > 0).all() and steps.max() > 1.5 * np.median(steps):
             message = f"instants are not equally spaced: steps from {steps.min():.4g} to {steps.max():.4g}"
             yield Finding("note", "time", message)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fieldloom.contracts import MESH
 from fieldloom.contracts.mesh import CONVENTIONS, field_names, mesh_variables, points_of
 
 from .formats.meshes import Mesh
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _FORBIDDEN = re.compile(r"[/\0]")
-_OWN = frozenset({"node_x", "node_y", "node_z", "cell_connectivity", "cell_offsets", "cell_types", "face_nodes", "mesh",
-                  "time", "sample_time", "sample_node_offsets", "sample_cell_offsets"})  # fmt: skip
+_VARIABLES = {"mesh", "time", "sample_time", "sample_node_offsets", "sample_cell_offsets", *MESH}
+_DIMENSIONS = {"node", "cell", "conn", "cell_edge", "face_corner", "sample", "sample_edge", "component"}
+_OWN = frozenset(_VARIABLES | _DIMENSIONS)
 
 
 def variable_names(mesh: Mesh) -> dict[tuple[str, str], str]:
@@ -26,7 +28,7 @@ def variable_names(mesh: Mesh) -> dict[tuple[str, str], str]:
     for place, fields in (("node", mesh.point_data), ("cell", mesh.cell_data)):
         for field in fields:
             name = _FORBIDDEN.sub("_", field).lstrip(".") or "field"
-            if name in _OWN or name in names.values():
+            while name in _OWN or name in names.values():
                 name = f"{name}_{place}"
             names[place, field] = name
     return names
@@ -53,6 +55,9 @@ def dataset_of(mesh: Mesh, time: float | None, units: Mapping[str, str], keep: S
     import xarray as xr
 
     names = variable_names(mesh)
+    if strange := sorted(set(units) - {*names.values(), "x", "time"}):
+        there = ", ".join(sorted(names.values())) or "no fields"
+        raise ValueError(f"units are given for {strange[0]!r}, which is not there; there are x, time and {there}")
     if missing := sorted(set(keep or ()) - set(names.values())):
         there = ", ".join(sorted(names.values())) or "no fields"
         raise ValueError(f"the file has no field {missing[0]!r}; it has {there}")
@@ -111,7 +116,10 @@ def series_of(
             )
         if (names := variable_names(mesh)) != start:
             raise ValueError(f"instant {i} has the fields {sorted(names.values())}, the first {sorted(start.values())}")
-        yield dataset_of(mesh, float(i) * (dt or 1.0) if time is None else time, units, keep)
+        block = dataset_of(mesh, float(i) * (dt or 1.0) if time is None else time, units, keep)
+        if time is None and dt is None:  # not seconds, whatever the unit would be
+            block["time"].attrs = {"axis": "T", "units": "1", "long_name": "number of instant", "counted": 1}
+        yield block
 
 
 def _sizes(mesh: Mesh) -> str:

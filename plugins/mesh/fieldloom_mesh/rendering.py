@@ -8,6 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from fieldloom import contracts
+from fieldloom.contracts import mesh as meshes
 from fieldloom.doctor import rendering_problem
 
 from .pyvista_grids import field_at, grid_of
@@ -113,16 +115,43 @@ def scalars(dataset: xr.Dataset, panel: Panel, frame: int, sample: int) -> Pictu
 
 
 def robust_limits(dataset: xr.Dataset, panel: Panel, frames: Sequence[int], sample: int = 0) -> tuple[float, float]:
-    """Colour limits from the 1st and 99th percentile over some frames; symmetric if the field has both signs."""
-    values = np.concatenate([scalars(dataset, panel, i, sample) for i in frames])
-    values = values[np.isfinite(values)]
+    """Colour limits that 98 % of the area or volume keep over some frames; symmetric if the field has both signs.
+
+    By area, since nodes crowd where a field is steepest.
+    """
+    every = [scalars(dataset, panel, i, sample) for i in frames]
+    share = np.tile(shares(dataset, len(every[0])), len(every))
+    values = np.concatenate(every)
+    finite = np.isfinite(values)
+    values, share = values[finite], share[finite]
     if not values.size:
         raise ValueError(f"{panel.variable!r} has no finite value in the frames to draw")
-    low, high = (float(v) for v in np.percentile(values, [1, 99]))
+    order = np.argsort(values)
+    part = np.cumsum(share[order]) / share.sum()
+    low, high = (float(values[order][min(np.searchsorted(part, q), len(order) - 1)]) for q in (0.01, 0.99))
     if low < 0 < high and -low > 0.1 * high and high > -0.1 * low:
         high = max(-low, high)
         low = -high
     return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def shares(dataset: xr.Dataset, count: int) -> Picture:
+    """Area or volume that belongs to each of ``count`` nodes or cells, (count,); ones where there is none."""
+    if contracts.kind_of(dataset) == "grid":
+        return np.ones(count)
+    try:
+        corners, parents = meshes.simplices(dataset)
+    except ValueError:  # points or lines
+        return np.ones(count)
+    points = meshes.points_of(dataset)
+    edges = points[corners[:, 1:]] - points[corners[:, :1]]
+    if corners.shape[1] == 4:
+        size = np.abs(np.linalg.det(edges))
+    else:
+        size = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
+    if count == dataset.sizes["cell"] != dataset.sizes["node"]:
+        return np.bincount(parents, size, count)
+    return np.bincount(corners.ravel(), np.repeat(size, corners.shape[1]), count)
 
 
 def draw(dataset: xr.Dataset, view: View, frames: Sequence[int], done: Callable[[int], None]) -> list[Picture]:
@@ -209,7 +238,7 @@ class _Scene:
     def _set(self, panel: Panel, grid: pv.DataSet) -> None:
         plotter, (width, height) = self.plotter, self._panel_size
         plotter.set_background("white")
-        plotter.add_mesh(
+        actor = plotter.add_mesh(
             grid,
             scalars=_key(panel),
             cmap=panel.cmap,
@@ -231,6 +260,8 @@ class _Scene:
             plotter.camera.zoom(1.3 * (1 - (BAR_PIXELS + TITLE_PIXELS) / height))
             plotter.camera.SetWindowCenter(0.0, (TITLE_PIXELS - BAR_PIXELS) / height)
         else:
+            if self._view.zoom is not None:
+                _clip(actor, grid, wanted, self._view.zoom)
             _look_along(plotter, grid, wanted, self._view.zoom, (width, height))
 
     def _bar_title(self, panel: Panel) -> str:
@@ -301,6 +332,30 @@ def layout(bounds: Sequence[float], panels: int, size: tuple[int, int]) -> tuple
 
     columns = max(range(1, panels + 1), key=scale)
     return -(-panels // columns), columns
+
+
+def _clip(actor: Any, grid: pv.DataSet, view: str, zoom: tuple[float, float, float, float]) -> None:
+    """Show nothing outside the window.
+
+    Raises
+    ------
+    ValueError
+        If the mesh is outside it.
+    """
+    from vtkmodules.vtkCommonDataModel import vtkPlane
+
+    for k, name in enumerate(view.lstrip("-")):
+        axis = "xyz".index(name)
+        low, high = grid.bounds[2 * axis : 2 * axis + 2]
+        if zoom[2 * k] >= high or zoom[2 * k + 1] <= low:
+            raise ValueError(
+                f"`zoom` shows {name} from {zoom[2 * k]:g} to {zoom[2 * k + 1]:g}; the mesh {low:g} to {high:g}"
+            )
+        for end, sign in ((zoom[2 * k], 1.0), (zoom[2 * k + 1], -1.0)):
+            plane = vtkPlane()
+            plane.SetOrigin([end if i == axis else 0.0 for i in range(3)])
+            plane.SetNormal([sign if i == axis else 0.0 for i in range(3)])
+            actor.mapper.AddClippingPlane(plane)
 
 
 def _look_along(

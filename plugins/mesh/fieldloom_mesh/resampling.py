@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fieldloom import contracts
 from fieldloom.contracts import mesh as meshes
 from numpy.typing import NDArray
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Floats = NDArray[np.float64]
+
+MAX_CELLS = 100_000_000
+"""Of a grid: beyond, its coordinates alone take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +41,30 @@ class Resampler:
     nearest: bool
 
     def node_values(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Interpolate node values (n,) or (n, c) linearly; NaN outside."""
+        """Interpolate node values (n,) or (n, c) linearly."""
         found: NDArray[Any] = self.places.matrix @ values.astype(np.float64)
-        if not self.nearest:
-            found[~self.places.inside] = np.nan
-        return found
+        return self._marked(found)
 
     def cell_values(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Take the values of the cells (m,) or (m, c) that hold the points; NaN outside."""
+        """Take the values of the cells (m,) or (m, c) that hold the points."""
         cell = self.parents[np.maximum(self.places.simplex, 0)]
-        found = values[cell].astype(np.float64)
-        found[~self.places.inside] = np.nan
+        return self._marked(values[cell].astype(np.float64))
+
+    def _marked(self, found: NDArray[Any]) -> NDArray[Any]:
+        if not self.nearest:
+            found[~self.places.inside] = np.nan
         return found
 
 
 def dimension_of(points: Floats) -> int:
     """2 for a mesh on a plane z = constant, else 3."""
-    return 2 if np.ptp(points[:, 2]) == 0 else 3
+    return 2 if meshes.is_flat(points) else 3
+
+
+def used_points(data: xr.Dataset) -> Floats:
+    """Coordinates (k, 3) of the nodes that belong to a cell."""
+    found: Floats = meshes.points_of(data)[np.unique(data["cell_connectivity"].to_numpy())]
+    return found
 
 
 def resampler(data: xr.Dataset, targets: Floats, *, nearest: bool = False) -> Resampler:
@@ -63,9 +75,13 @@ def resampler(data: xr.Dataset, targets: Floats, *, nearest: bool = False) -> Re
     ValueError
         For a curved surface or lines in space, which have no inside to interpolate in.
     """
-    points = meshes.points_of(data)
+    if contracts.kind_of(data) == "population":
+        raise ValueError("this is a population, whose meshes may overlap; resample one mesh, before mesh.gather")
+    points, used = meshes.points_of(data), used_points(data)
     simplices, parents = meshes.simplices(data)
-    d = dimension_of(points)
+    d = dimension_of(used)
+    if d == 2 and np.abs(targets[:, 2] - used[0, 2]).max() > 1e-6 * np.ptp(used, axis=0).max():
+        raise ValueError(f"the mesh lies on the plane z = {used[0, 2]:.6g}; points elsewhere are not on it")
     if simplices.shape[1] != d + 1:
         raise ValueError(
             "a surface in space has no inside to interpolate in; resample a volume or plane mesh, "
@@ -111,6 +127,8 @@ def grid_axes(points: Floats, spacing: float | None, size: int, bounds: Mapping[
         If a bound is empty.
     """
     axes = "xy" if dimension_of(points) == 2 else "xyz"
+    if extra := set(bounds) - set(axes):
+        raise ValueError(f"the mesh lies on a plane z = constant; there is nothing to bound along {extra.pop()}")
     ends = {}
     for k, axis in enumerate(axes):
         low, high = bounds.get(axis) or (points[:, k].min(), points[:, k].max())
@@ -122,11 +140,13 @@ def grid_axes(points: Floats, spacing: float | None, size: int, bounds: Mapping[
     for axis, (low, high) in ends.items():
         n = max(2, round((high - low) / h))
         found[axis] = (low + high) / 2 + h * (np.arange(n) - (n - 1) / 2)
+        if (count := math.prod(map(len, found.values()))) > MAX_CELLS:
+            raise ValueError(f"the grid would have {count:,} cells or more; take fewer cells or a larger spacing")
     return found
 
 
-def grid_points(axes: Mapping[str, Floats]) -> Floats:
-    """Centres (cells, 3) in the order of the grid's arrays: x runs fastest."""
-    y_x = np.meshgrid(*(axes[axis] for axis in reversed(axes)), indexing="ij")
+def grid_points(axes: Mapping[str, Floats], plane: float = 0.0) -> Floats:
+    """Centres (cells, 3) in the order of the grid's arrays: x runs fastest; ``plane`` is z where there is no axis."""
+    y_x = np.meshgrid(*(axes[axis] for axis in reversed(list(axes))), indexing="ij")
     columns = [values.ravel() for values in reversed(y_x)]
-    return np.stack([*columns, *[np.zeros_like(columns[0])] * (3 - len(columns))], axis=1)
+    return np.stack([*columns, *[np.full_like(columns[0], plane)] * (3 - len(columns))], axis=1)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fieldloom.contracts import mesh as meshes
+from fieldloom.contracts.cells import boundary
 from numpy.typing import NDArray
 
 from .locating import interpolation
-from .resampling import dimension_of
+from .resampling import dimension_of, used_points
 
 if TYPE_CHECKING:
     import pyvista as pv
@@ -29,41 +30,20 @@ def covered(data: xr.Dataset, targets: Floats) -> NDArray[np.bool_]:
     """
     points = meshes.points_of(data)
     simplices, _ = meshes.simplices(data)
-    d = dimension_of(points)
+    d = dimension_of(used_points(data))
     if simplices.shape[1] == d + 1:
         return interpolation(points[:, :d], simplices, np.ascontiguousarray(targets[:, :d])).inside
-    if edges := open_edges(merged(points, simplices)):
-        raise ValueError(
-            f"the surface is open: {edges:,} edges belong to one face only; close it (mesh.check says where)"
-        )
+    if edges := len(boundary(data)):
+        raise ValueError(f"the surface is open: {edges:,} edges have one face only; close it (mesh.check says where)")
     return _enclosed(surface_of(points, simplices), targets)
-
-
-def merged(points: Floats, triangles: Index) -> Index:
-    """Triangles whose corners are numbered by place: nodes that coincide count as one."""
-    _, place = np.unique(points, axis=0, return_inverse=True)
-    return np.asarray(place).reshape(-1)[triangles]
-
-
-def open_edges(triangles: Index) -> int:
-    """Number of edges that belong to one triangle only."""
-    return len(rim(triangles))
-
-
-def rim(simplices: Index) -> Index:
-    """Facets (edges or triangles) that belong to one simplex only, shape (f, d)."""
-    corners = simplices.shape[1]
-    sides = np.concatenate([np.delete(simplices, k, axis=1) for k in range(corners)])
-    _, first, count = np.unique(np.sort(sides, axis=1), axis=0, return_index=True, return_counts=True)
-    return sides[first[count == 1]]
 
 
 def distance(data: xr.Dataset, targets: Floats, inside: NDArray[np.bool_]) -> Floats:
     """Signed distance (p,) of targets (p, 3) to the boundary, negative inside, in the mesh's units."""
     points = meshes.points_of(data)
     simplices, _ = meshes.simplices(data)
-    facets = simplices if simplices.shape[1] == 3 and dimension_of(points) == 3 else rim(simplices)
-    far = _nearest(surface_of(points, facets), targets)
+    is_surface = simplices.shape[1] == 3 and dimension_of(used_points(data)) == 3
+    far = _nearest(surface_of(points, simplices if is_surface else boundary(data)), targets)
     return np.where(inside, -far, far)
 
 

@@ -263,3 +263,37 @@ def test_every_writable_format_is_covered():
         ".obj",
         ".off",
     }
+
+
+def test_references_are_followed_wherever_they_lead(tmp_path):
+    """Into other folders, with equal names, through blanks, entities and links."""
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+    for folder in ("b", "c"):
+        write(tmp_path / folder / "x.vtu", solid())
+    lines = [f'<DataSet timestep="{i}" part="0" file="../{folder}/x.vtu"/>' for i, folder in enumerate("bc")]
+    (tmp_path / "a" / "t.pvd").write_text("<VTKFile><Collection>" + "".join(lines) + "</Collection></VTKFile>")
+    assert set(files_of(tmp_path / "a" / "t.pvd")) == {"t.pvd", "../b/x.vtu", "../c/x.vtu"}
+    write(tmp_path / "my a.xdmf", solid())
+    assert set(files_of(tmp_path / "my a.xdmf")) == {"my a.xdmf", "my a.h5"}
+    (tmp_path / "b" / "q&r.vtu").write_bytes((tmp_path / "b" / "x.vtu").read_bytes())
+    (tmp_path / "b" / "e.pvd").write_text('<VTKFile><Collection><DataSet file="q&amp;r.vtu"/></Collection></VTKFile>')
+    assert set(files_of(tmp_path / "b" / "e.pvd")) == {"e.pvd", "q&r.vtu"}
+
+
+@pytest.mark.parametrize("kind", [".vtu", ".stl", ".vtp", ".xdmf"])
+def test_cut_files_say_that_they_were_cut(kind, tmp_path):
+    files = good_files(tmp_path / "good")
+    content = files[kind].read_bytes()
+    (tmp_path / f"cut{kind}").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UnreadableMesh, match=r"it was cut off|it announces|no element found|unclosed|not well-formed"):
+        list(read(tmp_path / f"cut{kind}"))
+
+
+def test_broken_file_of_a_series_is_named(tmp_path):
+    for i in range(3):
+        write(tmp_path / f"step_{i}.vtu", solid(i))
+    content = (tmp_path / "step_1.vtu").read_bytes()
+    (tmp_path / "step_1.vtu").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UnreadableMesh, match=r"step_1\.vtu: it ends after"):
+        list(read(tmp_path))

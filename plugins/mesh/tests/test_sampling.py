@@ -192,6 +192,131 @@ def test_cells_may_not_reach_into_another_sample():
     assert not [*violations(whole)]
     connectivity = whole.cell_connectivity.values.copy()
     connectivity[0] = 20
-    (problem,) = violations(whole.assign(cell_connectivity=("conn", connectivity)))
+    strange = whole.drop_vars("face_nodes", errors="ignore").assign(cell_connectivity=("conn", connectivity))
+    (problem,) = violations(strange)
     assert "cells of sample 0 point to nodes" in problem
     assert isinstance(whole, xr.Dataset)
+
+
+# -- what a careful reader found
+
+
+def polygons(points, *rings):
+    """A mesh of polygons on z = 0 (or as given)."""
+    from fieldloom.contracts.mesh import mesh_variables
+
+    points = np.asarray(points, float)
+    flat = np.concatenate([np.asarray(ring) for ring in rings])
+    offsets = np.cumsum([0, *map(len, rings)])
+    types = np.array([{3: 5, 4: 9}.get(len(ring), 7) for ring in rings], np.uint8)
+    return xr.Dataset(mesh_variables(points, flat, offsets, types)).set_coords(["node_x", "node_y", "node_z"])
+
+
+@pytest.mark.parametrize("z", [0.0, 5.0])
+def test_plane_meshes_may_lie_anywhere(z, tmp_path):
+    data = triangles().assign_coords(node_z=("node", np.full(49, z), {"units": "m"}))
+    found = run(VOXELIZE, tmp_path, {"mesh": data}, cells=8, margin=0.0, distance=True)["voxels"]
+    assert bool(found.inside.all())
+    np.testing.assert_allclose(found.distance.min(), -7 / 16, atol=1e-6)
+    points = run(RESAMPLE, tmp_path / "b", {"fields": data}, onto="points", points=[[0.5, 0.5]])["fields"]
+    assert np.isfinite(points.temperature).all()
+    with pytest.raises(StageFailed, match="points elsewhere are not on it"):
+        run(RESAMPLE, tmp_path / "c", {"fields": data}, onto="points", points=[[0.5, 0.5, z + 1]])
+    with pytest.raises(StageFailed, match="nothing to bound along z"):
+        run(RESAMPLE, tmp_path / "d", {"fields": data}, bounds={"z": [0.0, 1.0]})
+
+
+def test_concave_polygons_cover_themselves_alone():
+    house = [[0, 0], [1, 0.9], [2, 0], [2, 2], [0, 2]]
+    arrow = [[0, 0], [2, 0], [0.4, 0.4], [0, 2]]
+    for points, area in ((house, 3.1), (arrow, 0.8), (np.roll(house, 2, 0), 3.1), (np.roll(arrow, 1, 0), 0.8)):
+        data = polygons(points, range(len(points)))
+        corners, _ = meshes.simplices(data)
+        edges = np.asarray(points, float)[corners[:, 1:]] - np.asarray(points, float)[corners[:, :1]]
+        assert np.linalg.det(edges).sum() / 2 == pytest.approx(area)
+    assert not covered(polygons(house, range(5)), np.array([[1.0, 0.3, 0.0]]))[0]
+
+
+def test_faces_inside_a_mesh_are_no_boundary():
+    """However two neighbouring hexahedra are numbered, and where nodes are double."""
+    from fieldloom.contracts.cells import boundary
+    from fieldloom.contracts.mesh import mesh_variables
+
+    points = np.array([[x, y, z] for z in (0, 1) for y in (0, 1) for x in (0, 1, 2)], float)
+    one, two = [0, 1, 4, 3, 6, 7, 10, 9], [1, 2, 5, 4, 7, 8, 11, 10]
+    turned = [two[i] for i in (4, 0, 3, 7, 5, 1, 2, 6)]  # the same box, other local axes
+    for second in (two, turned):
+        data = xr.Dataset(
+            mesh_variables(points, np.array(one + second), np.array([0, 8, 16]), np.full(2, 12, np.uint8))
+        )
+        assert len(boundary(data)) == 20
+    torn = polygons([[0, 0], [1, 0], [1, 1], [0, 1], [1, 0], [2, 0], [2, 1], [1, 1]], range(4), range(4, 8))
+    assert len(boundary(torn)) == 6
+
+
+def test_static_fields_stay_beside_those_that_move(tmp_path):
+    data = triangles().assign(material=("cell", np.arange(72.0)))
+    grid = run(RESAMPLE, tmp_path, {"fields": data}, variables=["temperature", "material"], cells=4)["fields"]
+    assert grid.material.dims == ("y", "x")
+    assert grid.temperature.dims == ("time", "y", "x")
+
+
+def test_fields_called_like_coordinates_are_refused(tmp_path):
+    with pytest.raises(StageFailed, match="a field is called 'inside'"):
+        run(RESAMPLE, tmp_path, {"fields": triangles().assign(inside=("node", np.zeros(49)))})
+
+
+def test_nearest_holds_for_cells_too(tmp_path):
+    found = run(RESAMPLE, tmp_path, {"fields": linear(triangles())}, onto="points", points=[[-1.0, -1.0]],
+                variables=["number"], outside="nearest")["fields"]  # fmt: skip
+    assert np.isfinite(found.number).all()
+
+
+def test_grids_beyond_memory_are_refused_at_once(tmp_path):
+    with pytest.raises(StageFailed, match="take fewer cells"):
+        run(RESAMPLE, tmp_path, {"fields": triangles()}, spacing=1e-6)
+
+
+def test_populations_are_not_resampled_as_one(tmp_path):
+    from fieldloom.contracts.population import join
+
+    with pytest.raises(StageFailed, match="this is a population"):
+        run(RESAMPLE, tmp_path, {"fields": join([triangles(), triangles()])})
+
+
+def test_fields_of_one_name_on_nodes_and_cells_are_not_mixed(tmp_path):
+    one = triangles().drop_vars(["flux", "velocity"])
+    two = one.drop_vars("temperature").assign(temperature=triangles().flux)
+    with pytest.raises(StageFailed, match=r"temperature \(time, cell\)"):
+        run(GATHER, tmp_path, {"meshes": [one, two]})
+
+
+def test_times_that_differ_by_round_off_are_the_same(tmp_path):
+    two = triangles().assign_coords(time=("time", triangles().time.values * (1 + 1e-14), {"units": "s"}))
+    whole = run(GATHER, tmp_path, {"meshes": [triangles(), two]})["population"]
+    np.testing.assert_array_equal(whole.time, triangles().time)
+
+
+def test_graded_and_fan_meshes_are_searched_in_bounded_memory():
+    """20,000 triangles around one node, and a mesh graded over six decades."""
+    import tracemalloc
+
+    angle = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
+    rim = np.stack([np.cos(angle), np.sin(angle)], 1)
+    i = np.arange(len(rim))
+    fan = np.stack([np.zeros_like(i), 1 + i, 1 + (i + 1) % len(rim)], 1)
+    tracemalloc.start()
+    found = interpolation(np.vstack([[0.0, 0.0], rim]), fan, np.array([[0.3, 0.2], [0.0, 1e-9]]))
+    assert found.inside.all()
+    rng = np.random.default_rng(0)
+    radius, turn = 10 ** rng.uniform(-6, 0, 20_000), rng.uniform(0, 2 * np.pi, 20_000)
+    nodes = np.stack([radius * np.cos(turn), radius * np.sin(turn)], 1)
+    oracle = Delaunay(nodes)
+    points = nodes[:500] * 1.001
+    graded = interpolation(nodes, oracle.simplices.astype(np.int64), points)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500e6
+    values = nodes @ [1.0, 2.0]
+    np.testing.assert_allclose((graded.matrix @ values)[graded.inside], (points @ [1.0, 2.0])[graded.inside], rtol=1e-6)
+    assert graded.inside.mean() > 0.95

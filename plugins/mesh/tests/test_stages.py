@@ -184,7 +184,7 @@ def test_series_is_written_for_paraview_and_reads_back(tmp_path):
 
 
 def test_formats_without_time_take_the_last_instant_when_told(tmp_path):
-    with pytest.raises(StageFailed, match="say frames: 1 for the last, or format: pvd"):
+    with pytest.raises(StageFailed, match="say frames: 1 for the last"):
         run("mesh.write", tmp_path, FIELDS, format="vtu")
     assert list(written(run("mesh.write", tmp_path / "2", FIELDS, format="vtu", frames=1))) == ["fields.vtu"]
     with pytest.raises(StageFailed, match=r"STL cannot keep: .*'temperature'"):
@@ -256,7 +256,7 @@ def test_torn_and_open_surfaces_are_told():
     torn = twice.assign_coords(node_x=twice.node_x.copy())
     torn.node_x[1] = torn.node_x[0]
     torn.node_y[1], torn.node_z[1] = torn.node_y[0], torn.node_z[0]
-    assert says(torn, "warning", "nodes coincide, first 0 and 1")
+    assert says(torn, "warning", "coincide with others, first 0 and 1")
 
 
 def test_turned_faces_and_parts_are_told():
@@ -287,7 +287,75 @@ def test_what_is_neither_mesh_nor_grid_is_told():
 def test_info_lists_fields_with_their_ranges(tmp_path):
     table = run("mesh.info", tmp_path, FIELDS)["table"]
     rows = {name: i for i, name in enumerate(table.field.values)}
-    assert set(rows) == {"temperature", "flux", "velocity"}
+    assert set(rows) == {"(coordinates)", "temperature", "flux", "velocity"}
     i = rows["temperature"]
     assert (table.place.values[i], table.unit.values[i]) == ("node", "K")
     assert float(table.maximum[i]) == pytest.approx(float(triangles().temperature.max()))
+
+
+def hexahedron(order=range(8)):
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], float)
+    return xr.Dataset(
+        meshes.mesh_variables(corners[list(order)], np.arange(8), np.array([0, 8]), np.array([12], np.uint8))
+    )
+
+
+def test_wedges_are_numbered_as_vtk_measures_them():
+    """The order in which VTK finds a positive volume is not inverted; boundary faces beside volumes do not count."""
+    import pyvista as pv
+    from fieldloom_mesh.pyvista_grids import grid_of
+
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [0, 1, 1.0]])
+    for order in (range(6), [3, 4, 5, 0, 1, 2]):
+        one = meshes.mesh_variables(points[list(order)], np.arange(6), np.array([0, 6]), np.array([13], np.uint8))
+        volume = float(grid_of(xr.Dataset(one)).compute_cell_sizes()["Volume"][0])
+        turned = says(xr.Dataset(one), "note", "numbered the other way round")
+        assert turned == (volume < 0)
+    mixed = meshes.mesh_variables(
+        np.eye(4, 3, -1), np.array([0, 2, 1, 0, 1, 2, 3]), np.array([0, 3, 7]), np.array([5, 10], np.uint8)
+    )
+    assert not says(xr.Dataset(mixed), "error", "inverted")
+    assert pv is not None
+
+
+def test_folded_cells_are_found_at_any_corner():
+    assert not says(hexahedron(), "note", "other way round")
+    bent = hexahedron().load()
+    bent.node_z[6] = -0.5  # a top corner through the floor
+    two = np.vstack([meshes.points_of(bent), meshes.points_of(hexahedron()) + np.array([3, 0, 0])])
+    data = xr.Dataset(meshes.mesh_variables(two, np.arange(16), np.array([0, 8, 16]), np.full(2, 12, np.uint8)))
+    assert says(data, "error", "1 of 2 cells are inverted or folded, first 0")
+    bow = meshes.mesh_variables(
+        np.array([[0, 0], [1, 1], [1, 0], [0, 1], [2, 0], [3, 0], [3, 1], [2, 1.0]]), np.arange(8), np.array([0, 4, 8]),
+        np.full(2, 9, np.uint8),
+    )  # fmt: skip
+    assert says(xr.Dataset(bow), "error", "inverted or folded, first 0")
+
+
+def test_many_nodes_at_one_place_cost_nothing():
+    ball = sphere()
+    points = np.vstack([meshes.points_of(ball), np.zeros((100_000, 3))])
+    data = xr.Dataset(meshes.triangle_variables(points, ball.face_nodes.values))
+    assert says(data, "warning", "100,000 nodes belong to no cell")
+
+
+def test_units_for_fields_that_are_not_there_are_refused(files, tmp_path):
+    with pytest.raises(StageFailed, match="units are given for 'V', which is not there"):
+        run("mesh.read", tmp_path, path=str(files / "one.vtu"), units={"V": "m s-1"})
+
+
+def test_counted_instants_are_no_seconds(tmp_path):
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for i in range(3):
+        write(folder / f"a_{i}.vtu", solid(i))
+    data = run("mesh.read", tmp_path, path=str(folder), units={"time": "s", "x": "m"})["fields"]
+    assert data.time.attrs["units"] == "1"
+    assert says(data, "warning", "instants are counted")
+
+
+def test_fields_named_like_dimensions_are_kept():
+    m = solid()
+    odd = Mesh(m.points, m.connectivity, m.offsets, m.types, {"node": m.points[:, 0], "component": m.points[:, 1],
+               "p": m.points[:, 2]}, {"p": np.zeros(len(m.types)), "p_cell": np.ones(len(m.types))})  # fmt: skip
+    assert len(meshes.field_names(dataset_of(odd, None, {}, None))) == 5

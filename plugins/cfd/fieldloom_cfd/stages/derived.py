@@ -71,20 +71,32 @@ def _on_grid(data: xr.Dataset, params: Vorticity.Params) -> Callable[[Any], Any]
 
 def _on_mesh(data: xr.Dataset, params: Vorticity.Params) -> Callable[[Any], Any]:
     import numpy as np
-    from fieldloom.contracts.mesh import points_of, simplices
+    import scipy.sparse as sp
+    from fieldloom.contracts.mesh import is_flat, points_of, simplices
 
-    from ..derived import cell_to_node, gradient_operator, measures, mesh_gradient
+    from ..derived import cell_to_node, fill_from_cells, gradient_operator, mesh_gradient
 
     points = points_of(data)
-    corners, parents = simplices(data)
-    d = 2 if np.ptp(points[:, 2]) == 0 else 3
+    connectivity, offsets = data["cell_connectivity"].to_numpy(), data["cell_offsets"].to_numpy()
+    corners, _ = simplices(data)
+    d = 2 if is_flat(points[np.unique(connectivity)]) else 3
     if corners.shape[1] != d + 1:
         raise ValueError("the vorticity needs a plane mesh or a mesh of volumes, not a surface in space")
-    operator = gradient_operator(points[:, :d], corners)
-    if "node" in data[params.velocity].dims:
-        return lambda u: mesh_gradient(operator, u)
-    average = cell_to_node(len(points), corners, parents, measures(points, corners))
-    return lambda u: mesh_gradient(operator, average @ u[: average.shape[1]])
+    operator, covered = gradient_operator(points[:, :d], corners), np.unique(corners)
+    lost = np.setdiff1d(np.arange(len(points)), connectivity)
+    if len(covered) < len(points):
+        fill = fill_from_cells(len(points), covered, connectivity, offsets)
+        operator = sp.csr_array(sp.block_diag([fill] * d, format="csr") @ operator)
+    average = None
+    if "cell" in data[params.velocity].dims:
+        average = cell_to_node(points[:, :d], connectivity, offsets)
+
+    def differentiate(u: Any) -> Any:
+        gradient = mesh_gradient(operator, u if average is None else average @ u)
+        gradient[lost] = np.nan  # nodes that belong to no cell
+        return gradient
+
+    return differentiate
 
 
 def _derived(data: xr.Dataset, params: Vorticity.Params, differentiate: Callable[[Any], Any]) -> xr.Dataset:
@@ -137,7 +149,11 @@ def _skeleton(data: xr.Dataset) -> xr.Dataset:
         faces = [f"{axis}_face" for axis in "xyz"]
         kept = data.drop_vars(list(data.data_vars))
         return kept.drop_vars([name for name in faces if name in kept.variables])
-    other = [str(n) for n, v in data.data_vars.items() if "time" in v.dims or "substep" in v.dims or "ring" in v.dims]
+    other = [
+        str(n)
+        for n, v in data.data_vars.items()
+        if n != "sample_time" and ("time" in v.dims or "substep" in v.dims or "ring" in v.dims)
+    ]
     kept = data.drop_vars({*field_names(data), *other})
     return kept.drop_vars([str(n) for n, v in kept.coords.items() if "substep" in v.dims])
 
@@ -193,6 +209,9 @@ class Statistics(Stage):
         frames = data.sizes.get("time", 0)
         if not names or any("time" not in data[name].dims for name in names):
             raise ValueError(f"statistics are taken over time; of {names or 'the fields'} not all depend on it")
+        results = [f"{name}_{key}" for name in names for key in ("mean", "std", "min", "max")]
+        if len(set(results)) < len(results):
+            raise ValueError(f"results of {names} would share names; ask for some of them by `variables`")
         weights = domain_weights(data)
         first = int(params.start * frames)
         found, rows = {}, []
@@ -202,7 +221,7 @@ class Statistics(Stage):
                 moments.add(data[name].isel(time=i).to_numpy())
                 context.progress(k * (frames - first) + i - first + 1, len(names) * (frames - first), name)
             dims = [dim for dim in data[name].dims if dim != "time"]
-            found |= _moment_fields(name, moments, dims, data[name].attrs)
+            found |= _moment_fields(name, moments, dims, data[name])
             rows += _moment_rows(name, moments, dims, data[name].attrs.get("units", ""), weights)
         kept = _skeleton(data).drop_vars("time", errors="ignore")
         return {
@@ -220,19 +239,20 @@ def _fields_over_time(data: xr.Dataset) -> list[str]:
     return [name for name in field_names(data) if "time" in data[name].dims]
 
 
-def _moment_fields(name: str, moments: Any, dims: list[Any], attrs: Mapping[str, Any]) -> dict[str, Any]:
+def _moment_fields(name: str, moments: Any, dims: list[Any], field: xr.DataArray) -> dict[str, Any]:
     import numpy as np
 
+    attrs, dtype = field.attrs, np.float64 if field.dtype == np.float64 else np.float32
     label = attrs.get("long_name", name)
     values = {"mean": moments.mean, "std": moments.std, "min": moments.minimum, "max": moments.maximum}
     found: dict[str, Any] = {
-        f"{name}_{key}": (dims, value.astype(np.float32), {**attrs, "long_name": f"{key} of the {label}"})
+        f"{name}_{key}": (dims, value.astype(dtype), {**attrs, "long_name": f"{key} of the {label}"})
         for key, value in values.items()
     }
     if name == "velocity" and dims[-1] == "component":
         unit = {"units": "m2 s-2"} if attrs.get("units") in ("m s-1", "m/s") else {}
         about = {k: v for k, v in attrs.items() if k not in ("units", "long_name")}
-        energy = 0.5 * (moments.std**2).sum(axis=-1).astype(np.float32)
+        energy = (0.5 * (moments.std**2).sum(axis=-1)).astype(dtype)
         found["turbulent_kinetic_energy"] = (
             dims[:-1],
             energy,
@@ -244,15 +264,18 @@ def _moment_fields(name: str, moments: Any, dims: list[Any], attrs: Mapping[str,
 def _moment_rows(name: str, moments: Any, dims: list[Any], units: str, weights: Any) -> Iterator[dict[str, Any]]:
     import numpy as np
 
-    count = moments.mean.shape[-1] if dims[-1] == "component" else 1
+    has_components = dims[-1] not in ("node", "cell", "x")
+    count = moments.mean.shape[-1] if has_components else 1
 
     def over(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Mean over the domain, of each component."""
-        columns = values.reshape(*values.shape[: len(dims) - (dims[-1] == "component")], count)
+        """Mean over the part of the domain where there are values, of each component."""
+        columns = values.reshape(*values.shape[: len(dims) - has_components], count)
         place = weights.get("cell" if "cell" in dims else "node")
         if place is None:
             return np.nanmean(columns.reshape(-1, count), axis=0)
-        return np.asarray(np.tensordot(place, columns, axes=(0, 0)) / place.sum())
+        share = np.where(np.isfinite(columns), place.reshape(-1, *[1] * (columns.ndim - 1)), 0.0)
+        axes = tuple(range(columns.ndim - 1))
+        return np.asarray((share * np.nan_to_num(columns)).sum(axis=axes) / share.sum(axis=axes))
 
     mean, variance = over(moments.mean), over(moments.std**2)
     square = over(moments.mean**2) + variance
@@ -289,6 +312,7 @@ class Spectrum(Stage):
                 "frequency": Variable(("frequency",), "float64", description="frequency"),
                 "power": Variable(("frequency", "series"), "float64", description="power spectral density"),
                 "peak": Variable(("series",), "float64", description="frequency of the highest peak"),
+                "series": Variable(("series",), "string", description="place and component of each series"),
             },
         ),
         "pictures": Port(description="The spectra, drawn.", files=True),
@@ -310,7 +334,7 @@ class Spectrum(Stage):
         from ..spectra import spectrum
 
         data = inputs["series"]
-        times, signals = _series(data, params.variable)
+        times, signals, labels = _series(data, params.variable)
         first = int(params.start * len(times))
         found = spectrum(times[first:], signals[first:])
         hertz = data["time"].attrs.get("units") == "s"
@@ -320,24 +344,41 @@ class Spectrum(Stage):
                 "power": (("frequency", "series"), found.power, {"long_name": "power spectral density"}),
                 "peak": (("series",), found.peak, {"long_name": "frequency of the highest peak", **about}),
             },
-            {"frequency": ("frequency", found.frequency, {"long_name": "frequency", **about})},
+            {
+                "frequency": ("frequency", found.frequency, {"long_name": "frequency", **about}),
+                "series": ("series", labels, {"long_name": "place and component"}),
+            },
             {"title": f"Spectrum of {params.variable}"},
         )
-        picture = plot_spectrum(found, params.variable, "Hz" if hertz else "")
+        low = [label for label, i in zip(labels, found.power.argmax(axis=0), strict=True) if i <= 1]
+        if low:
+            context.log.warning("the peak of %s is the lowest frequency: a trend? leave it out by `start`", low[0])
+        picture = plot_spectrum(found, params.variable, "Hz" if hertz else "", labels)
         caption = f"power spectrum of {params.variable}; peak at {found.peak[0]:.4g}{' Hz' if hertz else ''}"
         drawn = file_variable(picture, f"spectrum_{params.variable}.png", "image/png", caption)
         return {"spectrum": result, "pictures": xr.Dataset({"spectrum": drawn})}
 
 
-def _series(data: xr.Dataset, name: str) -> tuple[Any, Any]:
-    """Times (k,) and signals (k, series) of a variable."""
+def _series(data: xr.Dataset, name: str) -> tuple[Any, Any, list[str]]:
+    """Times (k,), signals (k, series) of a variable, and what each series is."""
+    import itertools
+
     import numpy as np
 
     variable = data[name]
     if variable.dims == ("time", "substep") and "force_time" in data.variables:
-        return data["force_time"].to_numpy().ravel(), variable.to_numpy().reshape(-1, 1).astype(np.float64)
+        return data["force_time"].to_numpy().ravel(), variable.to_numpy().reshape(-1, 1).astype(np.float64), [name]
     if not variable.dims or variable.dims[0] != "time" or "time" not in data.coords:
         raise ValueError(f"{name!r} has dims {variable.dims}; a series has time first, and the coordinate time")
-    if variable[0].size > 10_000:
-        raise ValueError(f"{name!r} holds {variable[0].size:,} series; take some points with mesh.resample first")
-    return data["time"].to_numpy().astype(np.float64), variable.to_numpy().reshape(variable.shape[0], -1).astype(float)
+    if {"node", "cell", "x", "y"} & set(variable.dims) or variable[0].size > 64:
+        raise ValueError(
+            f"{name!r} is a field of {variable[0].size:,} series; take some points with mesh.resample first"
+        )
+    values = variable.to_numpy().reshape(variable.shape[0], -1).astype(np.float64)
+    places = [range(variable.sizes[dim]) for dim in variable.dims[1:]]
+    words = [dict(zip(variable.dims[1:], place, strict=True)) for place in itertools.product(*places)]
+    labels = [
+        " ".join("xyz"[i] if dim == "component" and i < 3 else f"{dim} {i}" for dim, i in word.items()) or name
+        for word in words
+    ]
+    return data["time"].to_numpy().astype(np.float64), values, labels

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from fieldloom import Collection, Context, Port, Resources, Stage, StageParams, Stream, Variable, param, path_param
 from fieldloom.contracts import mesh_port
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from ..limits import CFL_LIMITS, Element, check_clearance, time_step_limit
 
@@ -208,13 +209,24 @@ class ObstacleWake(_ObstacleFlow):
             ge=-180.0,
             le=180.0,
         )
-        naca: str = param("0012", "Four digits of the airfoil: camber, its place, thickness.", pattern=r"^\d{4}$")
+        naca: str | int = param("0012", "Four digits of the airfoil: camber, its place, thickness.")
         outline: str | None = path_param(
             None, "Text file with x, y rows, in order around the outline; airfoil .dat files are read, too."
         )
 
+        @field_validator("naca")
+        @classmethod
+        def _four_digits(cls, value: str | int) -> str:
+            text = f"{value:04d}" if isinstance(value, int) else value  # YAML reads 0012 as a number
+            if not re.fullmatch(r"\d{4}", text):
+                raise ValueError("should be four digits, such as 0012")
+            return text
+
         @model_validator(mode="after")
         def _possible(self) -> Self:
+            for name, shape, default in (("aspect", "ellipse", 0.5), ("naca", "naca", "0012")):
+                if self.shape != shape and getattr(self, name) != default:
+                    raise ValueError(f"`{name}` goes with shape: {shape}; the shape is {self.shape}")
             if (self.shape == "outline") != (self.outline is not None):
                 raise ValueError(
                     "shape: outline needs the parameter outline, a file of x, y rows; others do not take it"

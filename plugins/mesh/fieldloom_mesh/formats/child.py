@@ -45,7 +45,10 @@ def _read(path: Path, scratch: Path, channel: Any, cpu: int) -> str:
     before, steps = None, steps_of(path)
     while True:
         _allow(cpu)
-        step = next(steps, None)
+        try:
+            step = next(steps, None)
+        except ValueError as error:  # what VTK said before comes nearer to the cause
+            raise ValueError(_first_error(errors) or str(error)) from error
         if found := _first_error(errors):
             raise ValueError(found)
         if step is None:

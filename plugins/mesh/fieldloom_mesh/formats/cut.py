@@ -50,11 +50,30 @@ def check_netcdf(path: Path) -> None:
         raise ValueError(f"it has fewer bytes than its header announces ({exc})") from exc
 
 
+_XML_ENDS = {b"VTKFile": b"</VTKFile>", b"Xdmf": b"</Xdmf>"}
+
+
+def check_xml(path: Path) -> None:
+    """Refuse a file without its closing tag."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(4096)
+        file.seek(-min(4096, size), 2)
+        end = file.read()
+    for name, tag in _XML_ENDS.items():
+        if b"<" + name in start and tag not in end:
+            raise ValueError(f"it ends after {size:,} bytes, before {tag.decode()}: it was cut off")
+
+
 def check_stl(path: Path) -> None:
-    """Refuse a text file without its last line: VTK keeps the triangles before the cut."""
+    """Refuse a text file without its last line, or a binary one that is too short: VTK keeps what is before the cut."""
     with path.open("rb") as file:
         start = file.read(1024)
         file.seek(-min(1024, path.stat().st_size), 2)
         end = file.read()
     if start.lstrip().lower().startswith(b"solid") and b"\0" not in start and b"endsolid" not in end.lower():
         raise ValueError("it ends before 'endsolid', so triangles are missing")
+    if b"\0" in start and len(start) >= 84:
+        count, there = int.from_bytes(start[80:84], "little"), (path.stat().st_size - 84) // 50
+        if there < count:
+            raise ValueError(f"it announces {count:,} triangles and holds {there:,}: it was cut off, or is no STL file")

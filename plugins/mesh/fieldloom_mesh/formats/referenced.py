@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 from fieldloom.outside import files_below
 
 _ATTRIBUTE = re.compile(r"""(?:file|fileName|Source|href)\s*=\s*["']([^"']+)["']""")
-_HDF_ITEM = re.compile(r">\s*([^<>\s:]+):/")
+_HDF_ITEM = re.compile(r">\s*([^<>:]+?):/")
 _BINARY_ITEM = re.compile(r"""Format\s*=\s*["']Binary["'][^>]*>\s*([^<>]+?)\s*<""", re.IGNORECASE)
 _XDMF = (".xdmf", ".xmf")
 _INDEXES = (*_XDMF, ".pvd", ".vtm", ".pvtu", ".pvtp", ".pvts", ".pvtr", ".pvti")
@@ -33,8 +35,7 @@ def files_of(path: Path) -> dict[str, Path]:
 
 
 def _name(root: Path, other: Path) -> str:
-    parent = root.resolve().parent
-    return other.relative_to(parent).as_posix() if other.is_relative_to(parent) else other.name
+    return Path(os.path.relpath(other, root.resolve().parent)).as_posix()
 
 
 def _referenced(path: Path, seen: set[Path]) -> Iterator[Path]:
@@ -44,7 +45,7 @@ def _referenced(path: Path, seen: set[Path]) -> Iterator[Path]:
         text = file.read(_MOST).decode("utf-8", "replace")
     patterns = (_HDF_ITEM, _BINARY_ITEM, _ATTRIBUTE) if path.suffix.lower() in _XDMF else (_ATTRIBUTE,)
     for name in dict.fromkeys(name for pattern in patterns for name in pattern.findall(text)):
-        other = (path.parent / name).resolve()
+        other = (path.parent / html.unescape(name)).resolve()
         if other not in seen and other.is_file():
             seen.add(other)
             yield other

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from .cut import check_legacy, check_netcdf, check_stl
+from .cut import check_legacy, check_netcdf, check_stl, check_xml
 from .meshes import Mesh, merge, mesh_from_blocks
 from .openfoam import missing_fields, with_all_digits
 from .vtk_bridge import mesh_of
@@ -28,7 +28,12 @@ def steps_of(path: Path) -> Iterator[Step]:
     if path.is_dir():
         yield from _openfoam(path) if is_openfoam(path) else _numbered(path)
     else:
+        if path.suffix.lower() in _XML:
+            check_xml(path)
         yield from READERS[path.suffix.lower()](path)
+
+
+_XML = frozenset({".vtu", ".vtp", ".vti", ".vts", ".vtr", ".pvtu", ".pvtp", ".pvts", ".vtm", ".pvd", ".xdmf", ".xmf"})
 
 
 def is_openfoam(folder: Path) -> bool:
@@ -62,7 +67,15 @@ def numbered_files(folder: Path) -> list[Path]:
 
 def _numbered(folder: Path) -> Iterator[Step]:
     for path in numbered_files(folder):
+        yield from _named(path)
+
+
+def _named(path: Path) -> Iterator[Step]:
+    """One file of many: what goes wrong says which."""
+    try:
         yield from steps_of(path)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 # --- VTK's own readers -----------------------------------------------------------------------------------------------
@@ -239,7 +252,7 @@ def _listed(file: Path) -> Iterator[Step]:
         raise ValueError(f"it lists {str(file)!r}, which does not exist")
     if file.suffix.lower() == ".pvd" or file.suffix.lower() not in READERS:
         raise ValueError(f"it lists {str(file)!r}, which is not a mesh file")
-    yield from steps_of(file)
+    yield from _named(file)
 
 
 # --- meshio ----------------------------------------------------------------------------------------------------------

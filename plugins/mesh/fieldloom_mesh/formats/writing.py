@@ -119,7 +119,7 @@ def write(
     steps = [(time, _without(mesh, drop)) for time, mesh in ([(None, data)] if isinstance(data, Mesh) else data)]
     steps = [(time, _reduced(mesh, CAPABILITIES[kind])) for time, mesh in steps] if allow_loss else steps
     if lost := losses(kind, steps):
-        raise UnwritableMesh(_refusal(CAPABILITIES[kind], lost, steps))
+        raise UnwritableMesh(_refusal(CAPABILITIES[kind], lost))
     with tempfile.TemporaryDirectory(prefix=".mesh-", dir=path.parent) as folder:
         _WRITERS[kind](Path(folder) / path.name, steps)
         if found := difference(Path(folder) / path.name, steps):
@@ -194,11 +194,8 @@ def _collapsed(mesh: Mesh) -> int:
     return int(((a == b).all(1) | (b == c).all(1) | (a == c).all(1)).sum())
 
 
-def _refusal(able: Capability, lost: list[str], steps: Steps) -> str:
-    names = [name for _, mesh in steps[:1] for fields in (mesh.point_data, mesh.cell_data) for name in fields]
-    names = [name for name in dict.fromkeys(names) if any(repr(name) in phrase for phrase in lost)]
-    way = f"write .vtkhdf or .vtu, or say drop={names}" if names else "write .vtkhdf or .vtu"
-    return f"{able.name} cannot keep: {'; '.join(lost)}. {way[0].upper()}{way[1:]} or allow_loss=True"
+def _refusal(able: Capability, lost: list[str]) -> str:
+    return f"{able.name} cannot keep: {'; '.join(lost)}. Write .vtkhdf or .vtu, or say allow_loss: true to leave it out"
 
 
 def _without(mesh: Mesh, drop: Collection[str]) -> Mesh:

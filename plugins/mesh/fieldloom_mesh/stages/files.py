@@ -112,6 +112,8 @@ def _blocks(context: Context, params: Read.Params, limits: Any) -> Iterator[xr.D
         if i == 0:
             sizes = (block.sizes["node"], block.sizes["cell"])
             context.log.info("%s: %d nodes, %d cells", Path(params.path).name, *sizes)
+            if "time" in block.coords and block["time"].attrs.get("counted"):
+                context.log.warning("the files say no times; instants are counted: give time_step")
         yield block
         context.progress(i + 1, None, f"instant {i + 1}")
 
@@ -201,7 +203,8 @@ def _instants(data: xr.Dataset, params: Write.Params) -> list[Any]:
     able = CAPABILITIES[f".{params.format}"]
     if not able.time and params.frames is None and total > 1:
         raise ValueError(
-            f"{able.name} holds one instant, the series has {total}: say frames: 1 for the last, or format: pvd"
+            f"{able.name} holds one instant, the series has {total}: say frames: 1 for the last (as --set "
+            "stages.<step>.with.frames=1), or format: pvd"
         )
     count = min(params.frames or total, total)
     frames = sorted({int(i) for i in np.linspace(0, total - 1, count).round()}) if count > 1 else [total - 1]
@@ -239,8 +242,26 @@ class Info(Stage):
         from ..checking import fields_of
 
         data = inputs["fields"]
-        rows = [_field_row(data, name) for name in fields_of(data, kind_of(data))]
+        kind = kind_of(data)
+        rows = [_mesh_row(data)] if kind in ("mesh", "population") else []
+        rows += [_field_row(data, name) for name in fields_of(data, kind)]
         return {"table": table(rows, self.outputs["table"])}
+
+
+def _mesh_row(data: xr.Dataset) -> dict[str, Any]:
+    """Sizes, and the range of all coordinates."""
+    from fieldloom.contracts.mesh import points_of
+
+    points = points_of(data)
+    return {
+        "field": "(coordinates)",
+        "place": "node",
+        "shape": f"node {data.sizes['node']}, cell {data.sizes['cell']}",
+        "unit": data["node_x"].attrs.get("units", ""),
+        "minimum": float(points.min()),
+        "maximum": float(points.max()),
+        "not_finite": 0,
+    }
 
 
 def _field_row(data: xr.Dataset, name: str) -> dict[str, Any]:

@@ -20,8 +20,8 @@ _MEDIA = {"png": "image/png", "gif": "image/gif", "mp4": "video/mp4", "html": "t
 class Render(Stage):
     """Pictures of fields on a mesh or grid: a still of the last instant, an animation, or a page that turns.
 
-    Drawn off-screen. Several variables make several panels, each with its colour bar. Colours span the 1st to the
-    99th percentile of all frames, symmetric about zero where the field has both signs, unless `limits` says
+    Drawn off-screen. Several variables make several panels, each with its colour bar. Colours span what 98 % of
+    the area take over all frames, symmetric about zero where the field has both signs, unless `limits` says
     otherwise. Of vectors the magnitude is drawn, or a component.
     """
 
@@ -49,7 +49,7 @@ class Render(Stage):
         zoom: tuple[float, float, float, float] | None = param(
             None, "Window x0, x1, y0, y1 of a flat mesh that is shown; all of it if not given."
         )
-        sample: int = param(0, "Which sample, of fields that have several.", ge=0)
+        sample: int = param(0, "Which sample of a population, or of fields that have several.", ge=0)
         edges: bool = param(False, "Draw the edges of the cells.")
 
         @model_validator(mode="after")
@@ -59,6 +59,11 @@ class Render(Stage):
             for name, value in (("cmap", self.cmap), ("limits", self.limits)):
                 if isinstance(value, list) and len(value) != len(self.variables):
                     raise ValueError(f"`{name}` has {len(value)} entries for {len(self.variables)} variables")
+            for pair in filter(None, self.limits if isinstance(self.limits, list) else [self.limits]):
+                if not pair[0] < pair[1]:
+                    raise ValueError(
+                        f"`limits` go from {pair[0]:g} to {pair[1]:g}; the first should be below the second"
+                    )
             if self.zoom is not None and not (self.zoom[0] < self.zoom[1] and self.zoom[2] < self.zoom[3]):
                 raise ValueError("`zoom` is x0, x1, y0, y1 with x0 < x1 and y0 < y1")
             return self
@@ -87,6 +92,7 @@ class Render(Stage):
         pictures = {}
         for i, (name, mesh) in enumerate(meshes.items()):
             label = name if meshes.coords(name) or len(meshes) > 1 else ""
+            mesh = _sample(mesh, params.sample)
             data = _picture(context, params, mesh, label, (i, len(meshes)))
             what = "_".join(params.variables)
             parts = filter(None, (what, label.replace("=", "-").replace(",", "_")))
@@ -94,6 +100,20 @@ class Render(Stage):
             filename = f"{'_'.join(parts)}.{params.format}"
             pictures[f"picture_{i}"] = file_variable(data, filename, _MEDIA[params.format], caption)
         return {"pictures": xr.Dataset(pictures)}
+
+
+def _sample(data: xr.Dataset, number: int) -> xr.Dataset:
+    """One mesh of a population; others as they are, if they have that sample."""
+    from fieldloom.contracts import kind_of
+    from fieldloom.contracts.population import part
+
+    if kind_of(data) == "population":
+        return part(data, number)
+    if number >= data.sizes.get("sample", number + 1):
+        raise ValueError(
+            f"there are {data.sizes['sample']} samples; `sample` {number} is not among 0 to {data.sizes['sample'] - 1}"
+        )
+    return data
 
 
 def _picture(context: Context, params: Render.Params, mesh: xr.Dataset, label: str, part: tuple[int, int]) -> bytes:

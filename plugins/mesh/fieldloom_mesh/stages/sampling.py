@@ -74,21 +74,30 @@ class Resample(Stage):
 
         data = inputs["fields"]
         names = params.variables or field_names(data)
+        _check_names(names, params.onto)
         place = _Place.of(params, data, inputs.get("target"))
         take = resampler(data, place.points, nearest=params.outside == "nearest")
         outside = int((~take.places.inside).sum())
         if outside:
             context.log.info("%d of %d points lie outside the mesh", outside, len(place.points))
-        over_time = [name for name in names if "time" in data[name].dims]
-        if not over_time:
+        if not any("time" in data[name].dims for name in names):
             return {"fields": place.dataset(data, names, take, None)}
 
         def blocks() -> Iterator[xr.Dataset]:
             for i in range(data.sizes["time"]):
-                yield place.dataset(data, over_time, take, i)
+                yield place.dataset(data, names, take, i)
                 context.progress(i + 1, data.sizes["time"], f"instant {i + 1}")
 
         return {"fields": Stream("time", blocks())}
+
+
+def _check_names(names: list[str], onto: str) -> None:
+    """Refuse fields whose names the result needs for itself."""
+    taken = {"grid": {"x", "y", "z", "inside"}, "mesh": {"inside"}, "points": {"point_x", "point_y", "point_z"}}[onto]
+    if clash := taken & set(names):
+        raise ValueError(
+            f"a field is called {min(clash)!r}, as a part of the result is; choose the others by `variables`"
+        )
 
 
 class _Place:
@@ -102,7 +111,9 @@ class _Place:
         """Where the parameters say."""
         import numpy as np
         import xarray as xr
-        from fieldloom.contracts.mesh import CONVENTIONS, points_of
+        from fieldloom.contracts.mesh import points_of
+
+        from ..resampling import used_points
 
         units = {"units": data["node_x"].attrs["units"]} if data["node_x"].attrs.get("units") else {}
         if target is not None:
@@ -113,17 +124,18 @@ class _Place:
             about = {"mesh": "mesh", "location": "node"}
             return cls(points_of(target), {"node": target.sizes["node"]}, skeleton_of(target), about)
         if params.onto == "points":
-            points = np.array([[*point, 0.0][:3] for point in params.points], np.float64)
+            plane = float(points_of(data)[0, 2])
+            points = np.array([[*point, plane][:3] for point in params.points], np.float64)
             coordinates = {f"point_{axis}": ("point", points[:, k], units) for k, axis in enumerate("xyz")}
             return cls(points, {"point": len(points)}, xr.Dataset(coords=coordinates), {})
-        return cls._grid(params, points_of(data), units, CONVENTIONS)
+        return cls._grid(params, used_points(data), units)
 
     @classmethod
-    def _grid(cls, params: Any, nodes: Any, units: dict[str, str], conventions: str) -> _Place:
+    def _grid(cls, params: Any, nodes: Any, units: dict[str, str]) -> _Place:
         from ..resampling import grid_axes, grid_points
 
         axes = grid_axes(nodes, params.spacing, params.cells, params.bounds)
-        return cls(grid_points(axes), grid_shape(axes), grid_skeleton(axes, units), {})
+        return cls(grid_points(axes, float(nodes[0, 2])), grid_shape(axes), grid_skeleton(axes, units), {})
 
     def dataset(self, data: xr.Dataset, names: list[str], take: Resampler, frame: int | None) -> xr.Dataset:
         """The fields at one instant."""
@@ -136,7 +148,8 @@ class _Place:
             shape = (*self.shape.values(), *values.shape[1:])
             components = [str(dim) for dim in data[name].dims[-(values.ndim - 1) :]] if values.ndim > 1 else []
             single = values.astype(data[name].dtype if data[name].dtype.kind == "f" else "float64").reshape(shape)
-            variables[name] = ([*lead, *self.shape, *components], single[None] if lead else single, kept | self.attrs)
+            moves = lead if "time" in data[name].dims else []
+            variables[name] = ([*moves, *self.shape, *components], single[None] if moves else single, kept | self.attrs)
         found = self.skeleton.assign(variables)
         if "point" not in self.shape:
             inside = take.places.inside.reshape(tuple(self.shape.values()))
@@ -151,7 +164,7 @@ class _Place:
 
 def grid_shape(axes: Mapping[str, Any]) -> dict[str, int]:
     """Sizes of a grid in the order of its arrays."""
-    return {axis: len(axes[axis]) for axis in reversed(axes)}
+    return {axis: len(axes[axis]) for axis in reversed(list(axes))}
 
 
 def grid_skeleton(axes: Mapping[str, np.ndarray[Any, Any]], units: Mapping[str, str]) -> xr.Dataset:
@@ -189,20 +202,18 @@ class Voxelize(Stage):
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Test every centre."""
         import numpy as np
-        from fieldloom.contracts.mesh import points_of
 
-        from ..resampling import grid_axes, grid_points
+        from ..resampling import dimension_of, grid_axes, grid_points, used_points
         from ..voxels import covered, distance
 
         data = inputs["mesh"]
-        nodes = points_of(data)
+        nodes = used_points(data)
         low, high = nodes.min(axis=0), nodes.max(axis=0)
         margin = params.margin * (high - low).max()
-        bounds = {axis: (low[k] - margin, high[k] + margin) for k, axis in enumerate("xyz")} | dict(params.bounds)
+        axes_of = "xy" if dimension_of(nodes) == 2 else "xyz"
+        bounds = {axis: (low[k] - margin, high[k] + margin) for k, axis in enumerate(axes_of)} | dict(params.bounds)
         axes = grid_axes(nodes, params.spacing, params.cells, bounds)
-        targets = grid_points(axes)
-        if len(targets) > 300_000_000:
-            raise ValueError(f"the grid has {len(targets):,} cells; take fewer cells or a larger spacing")
+        targets = grid_points(axes, float(nodes[0, 2]))
         units = {"units": data["node_x"].attrs["units"]} if data["node_x"].attrs.get("units") else {}
         shape = grid_shape(axes)
         inside = covered(data, targets)
