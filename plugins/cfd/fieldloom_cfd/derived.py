@@ -104,8 +104,8 @@ def q_criterion(gradient: Floats) -> Floats:
 def cell_to_node(points: Floats, connectivity: Index, offsets: Index) -> sp.csr_array:
     """Nodal values from those of the cells around, exact for linear fields, shape (points, cells).
 
-    Inverse-distance averaging with the linear correction of Holmes & Connell: weights are changed as little as
-    makes them reproduce a linear field of the cells' centres. At a boundary, where the cells around a node lie on
+    Averaging with a linear correction, as Holmes & Connell: equal weights are changed as little as makes them
+    reproduce a linear field of the cells' centres. At a boundary, where the cells around a node lie on
     one side of it, the cells around those count, too. Across a sheet one cell thick the value is constant.
 
     Parameters
@@ -126,11 +126,11 @@ def cell_to_node(points: Floats, connectivity: Index, offsets: Index) -> sp.csr_
     centres = np.stack([np.bincount(cells, points[connectivity, k], m) for k in range(points.shape[1])], axis=1)
     centres /= np.diff(offsets)[:, None]
     weights, off = _linear_weights(points, centres, around)
-    lacking = np.flatnonzero(off > 1e-6)
+    lacking = np.flatnonzero(off > 1e-9 * np.ptp(points, axis=0).max())
     if len(lacking):
         wider = sp.csr_array((around[lacking] @ around.T @ around) > 0, dtype=np.float64)
         again, still = _linear_weights(points[lacking], centres, wider)
-        better = still < off[lacking] - 1e-9
+        better = still < 0.999 * off[lacking]
         keep = sp.diags_array(np.isin(np.arange(n), lacking[better], invert=True).astype(float))
         choose = sp.csr_array((better.astype(float), (lacking, np.arange(len(lacking)))), shape=(n, len(lacking)))
         weights = sp.csr_array(keep @ weights + choose @ again)
@@ -138,26 +138,24 @@ def cell_to_node(points: Floats, connectivity: Index, offsets: Index) -> sp.csr_
 
 
 def _linear_weights(points: Floats, centres: Floats, near: sp.csr_array) -> tuple[sp.csr_array, Floats]:
-    """Weights on the pattern ``near`` (n, m), and how far each row is from reproducing the position, relative."""
+    """Weights on the pattern ``near`` (n, m), and by how much each row misses its point, in units of length."""
     d, counts = points.shape[1], np.diff(near.indptr)
     row = np.repeat(np.arange(len(points)), counts)
     lever = centres[near.indices] - points[row]
-    scale = np.maximum(np.linalg.norm(lever, axis=1), 1e-300)
-    mean = np.bincount(row, scale, len(points)) / np.maximum(counts, 1)
-    lever = lever / mean[row, None]
-    first = np.stack([np.bincount(row, lever[:, i], len(points)) for i in range(d)], axis=1)
-    second = np.stack(
-        [[np.bincount(row, lever[:, i] * lever[:, j], len(points)) for j in range(d)] for i in range(d)]
+    count = np.maximum(counts, 1)
+    size = np.maximum(np.bincount(row, np.linalg.norm(lever, axis=1), len(points)) / count, 1e-300)
+    lever = lever / size[row, None]
+    mean = np.stack([np.bincount(row, lever[:, i], len(points)) for i in range(d)], axis=1) / count[:, None]
+    about = lever - mean[row]
+    spread = np.stack(
+        [[np.bincount(row, about[:, i] * about[:, j], len(points)) for j in range(d)] for i in range(d)]
     ).transpose(2, 0, 1)
-    slope = -np.einsum("nij,nj->ni", np.linalg.pinv(second, rcond=1e-8, hermitian=True), first)
-    raw = 1 + (lever * slope[row]).sum(axis=1)
-    total = np.bincount(row, raw, len(points))
-    plain = np.abs(total) < 1e-6 * np.maximum(counts, 1)  # one cell, or a node far outside: the plain mean
-    raw[plain[row]], total[plain] = 1.0, np.maximum(counts[plain], 1)
-    value = raw / total[row]
+    # sum w = 1 and sum w lever = 0, as near to equal weights as can be; no way to go where there is no spread
+    slope = -np.einsum("nij,nj->ni", np.linalg.pinv(spread, rcond=1e-8, hermitian=True), mean)
+    value = 1 / count[row] + (about * slope[row]).sum(axis=1)
     off = np.stack([np.bincount(row, value * lever[:, i], len(points)) for i in range(d)], axis=1)
     weights = sp.csr_array((value, near.indices.copy(), near.indptr.copy()), shape=near.shape)
-    return weights, np.linalg.norm(off, axis=1)
+    return weights, np.linalg.norm(off, axis=1) * size
 
 
 def fill_from_cells(n: int, covered: Index, connectivity: Index, offsets: Index) -> sp.csr_array:
