@@ -169,6 +169,19 @@ def test_samples_of_a_grid_are_drawn_one_at_a_time():
     assert (first != second).mean() > 0.1
 
 
+def test_one_mesh_of_a_population_is_drawn(tmp_path):
+    from fieldloom.contracts.population import join
+
+    data = {"fields": [join([triangles(n=4), triangles(n=9)])]}
+    look = {"variable": "flux", "edges": True, "width": 200, "height": 200}
+    first, second = (
+        next(iter(run("mesh.render", tmp_path / str(i), data, sample=i, **look)["pictures"].values())) for i in (0, 1)
+    )
+    assert first.values.tobytes() != second.values.tobytes()
+    with pytest.raises(StageFailed, match="the population has 2 meshes; there is no number 2"):
+        run("mesh.render", tmp_path / "2", data, sample=2, **look)
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [

@@ -115,7 +115,7 @@ def _derived(data: xr.Dataset, params: Vorticity.Params, differentiate: Callable
         raise ValueError(f"{params.velocity!r} has 2 components on a mesh in space; it needs 3")
     place = ["node"] if {"node", "cell"} & set(field.dims) else [d for d in field.dims if d in ("z", "y", "x")]
     shape = [field.sizes[dim] for dim in lead]
-    units = _over(field.attrs.get("units", ""), data)
+    units = _is_per_second(field.attrs.get("units", ""), data)
     about = {"mesh": "mesh", "location": "node"} if place == ["node"] else {}
     found = {}
     if "vorticity" in params.quantities:
@@ -129,7 +129,7 @@ def _derived(data: xr.Dataset, params: Vorticity.Params, differentiate: Callable
     return kept.assign(found)
 
 
-def _over(units: str, data: xr.Dataset) -> bool:
+def _is_per_second(units: str, data: xr.Dataset) -> bool:
     """Whether the velocity's unit over the length's is 1/s."""
     length = (data["node_x"] if "node_x" in data.variables else data["x"]).attrs.get("units")
     return units.replace("/", " ").split() in (["m", "s-1"], ["m", "s"], ["m", "s^-1"]) and length == "m"
