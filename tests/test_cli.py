@@ -174,3 +174,17 @@ def test_store_that_disappears_is_an_error(cli, write, tmp_path):
     shutil.rmtree(tmp_path / ".fieldloom" / "objects")
     (tmp_path / ".fieldloom" / "objects").mkdir()
     assert "4 computed" in cli("run", write(SPEC), check=0).stdout
+
+
+def test_small_tables_are_shown_as_tables():
+    import numpy as np
+    import xarray as xr
+    from fieldloom.tables import shown
+
+    data = xr.Dataset({"b": ("row", ["x", "y"]), "a": ("row", [1.23456, 2.0], {"units": "m", "long_name": "length"})})
+    found = shown(data, ["a"])
+    assert (found.header, found.numeric) == (["length [m]", "b"], [True, False])
+    assert found.rows == [("1.235", "x"), ("2", "y")]
+    assert shown(data.assign(c=(("row", "col"), np.zeros((2, 2))))) is None
+    assert shown(xr.Dataset({"a": ("row", np.zeros(61))})) is None
+    assert shown(xr.Dataset()) is None

@@ -12,7 +12,9 @@ from fieldloom_storage import Store, StoreError
 
 from .. import printing
 from ..errors import UsageError, did_you_mean
+from ..registry import Registry
 from ..runs import Run, default_store, find_run, reconcile
+from ..tables import declared, shown
 
 
 def _store(arguments: Namespace) -> Store:
@@ -28,7 +30,7 @@ def show(arguments: Namespace) -> int:
         return _show_runs(store, arguments.json)
     run = find_run(store, arguments.run)
     if arguments.name:
-        printing.line(str(run[arguments.name]))
+        _show_data(run, arguments.name, Registry())
         printing.line(f"\nZarr: {run.artifact(arguments.name).path}")
     elif arguments.json:
         printing.as_json(
@@ -45,6 +47,19 @@ def show(arguments: Namespace) -> int:
     else:
         _show_run(run)
     return 0
+
+
+def _show_data(run: Run, name: str, found: Registry) -> None:
+    """A small table as such, anything else as xarray shows it."""
+    data: Any = run[name]
+    instance = name if name in run.instances else name.rpartition(".")[0]
+    row = run.instances[instance]
+    port = name.rpartition(".")[2] if name != instance else next(iter(row["outputs"]))
+    table = None if hasattr(data, "children") else shown(data, declared(found, row["stage"], port))
+    if table is None:
+        printing.line(str(data))
+    else:
+        printing.table(table.rows, table.header)
 
 
 def _show_runs(store: Store, as_json: bool) -> int:

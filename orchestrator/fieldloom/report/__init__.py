@@ -8,20 +8,15 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import printing
-from ..errors import FieldloomError
 from ..events import RunEvent
 from ..files import File, files_of
 from ..graph import graph_of_run, svg
 from ..registry import Registry
 from ..runs import Run
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-_ROWS, _COLUMNS = 60, 10  # of a table that is shown whole
+from ..tables import declared, shown
 
 
 def write_report(run: Run, registry: Registry, path: Path | None = None) -> Path:
@@ -77,37 +72,16 @@ def _tables(run: Run, registry: Registry, instance: str, row: dict[str, Any]) ->
         if manifest["kind"] != "dataset" or manifest["nbytes"] > 100_000:
             continue
         data: Any = run.store.open(digest)
-        declared = _declared(registry, row["stage"], port)
-        ordered = sorted(data.variables, key=lambda name: declared.index(name) if name in declared else len(declared))
-        columns = [name for name in ordered if data[name].ndim == 1 and "filename" not in data[name].attrs]
-        sizes = {data[name].dims[0] for name in columns}
-        if len(sizes) == 1 and len(columns) == len(data.variables) and data.sizes[next(iter(sizes))] <= _ROWS:
+        if (table := shown(data, declared(registry, row["stage"], port))) is not None:
             about = run.info["steps"][row["step"]]["description"]
-            yield {"title": f"{instance}.{port}", "about": about, **_table(data, columns[:_COLUMNS])}
-
-
-def _declared(registry: Registry, stage_id: str, port: str) -> list[str]:
-    """Variables of a port in the order in which its contract lists them."""
-    try:
-        return list(registry.stage(stage_id).outputs[port].variables)
-    except (FieldloomError, KeyError):  # its plugin has gone, or changed, since the run
-        return []
-
-
-def _table(data: xr.Dataset, columns: list[Any]) -> dict[str, Any]:
-    header = [_heading(str(name), data[name].attrs) for name in columns]
-    rows = zip(*([_cell(value) for value in data[name].values] for name in columns), strict=True)
-    classes = ["num" if data[name].dtype.kind in "fiu" else "" for name in columns]
-    return {"header": header, "rows": list(rows), "classes": classes}
-
-
-def _heading(name: str, attrs: Any) -> str:
-    unit = attrs.get("units", "1")
-    return str(attrs.get("long_name", name)) + (f" [{unit}]" if unit != "1" else "")
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if getattr(value, "dtype", None) is not None and value.dtype.kind == "f" else str(value)
+            classes = ["num" if numeric else "" for numeric in table.numeric]
+            yield {
+                "title": f"{instance}.{port}",
+                "about": about,
+                "header": table.header,
+                "rows": table.rows,
+                "classes": classes,
+            }
 
 
 def _render(run: Run, registry: Registry, **parts: Any) -> str:
