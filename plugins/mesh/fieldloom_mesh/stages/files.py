@@ -221,13 +221,13 @@ class Info(Stage):
         "table": Port(
             description="One row a field.",
             variables={
-                "field": Variable(("row",), "string", description="name"),
-                "place": Variable(("row",), "string", description="node, cell or grid"),
-                "shape": Variable(("row",), "string", description="dimensions and sizes"),
+                "field": Variable(("row",), "string", description="field"),
+                "place": Variable(("row",), "string", description="place"),
+                "shape": Variable(("row",), "string", description="shape"),
                 "unit": Variable(("row",), "string", description="unit"),
-                "minimum": Variable(("row",), "float64", description="smallest finite value"),
-                "maximum": Variable(("row",), "float64", description="largest finite value"),
-                "not_finite": Variable(("row",), "int64", description="number of values that are not finite"),
+                "minimum": Variable(("row",), "float64", description="minimum"),
+                "maximum": Variable(("row",), "float64", description="maximum"),
+                "not_finite": Variable(("row",), "int64", description="not finite"),
             },
             extra=False,
         )
