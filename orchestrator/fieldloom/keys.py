@@ -104,9 +104,9 @@ def differences(now: Components, before: Mapping[str, Any], functions_before: Ma
         changes.append(f"seed {before.get('seed')} -> {now.seed}")
     if before.get("cache_version") != now.code.cache_version:
         changes.append(f"cache_version {before.get('cache_version')} -> {now.code.cache_version}")
-    changes += _changed("file", before.get("files", {}), now.files)
+    changes += _changed_things("file", before.get("files", {}), now.files)
     changes += _changed("version of", before.get("versions", {}), now.code.versions)
-    changes += _changed_code(functions_before, now.code.functions)
+    changes += _changed_things("code", functions_before, now.code.functions, most=1000)
     for port, value in now.inputs.items():
         if before.get("inputs", {}).get(port) != value:
             changes.append(f"input {port} changed")
@@ -129,10 +129,12 @@ def _shown(values: Mapping[str, Any], name: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _changed_code(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def _changed_things(kind: str, before: Mapping[str, str], now: Mapping[str, str], most: int = 3) -> list[str]:
+    """Say which digests changed, came or went; of many only the first."""
     words = []
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
             what = "is new" if name not in before else "is gone" if name not in now else "changed"
-            words.append(f"code {name} {what}")
-    return words
+            words.append(f"{kind} {name} {what}")
+    rest = len(words) - most
+    return words if rest <= 0 else [*words[:most], f"and {rest} more {kind}s"]
