@@ -118,11 +118,15 @@ def test_files_are_converted_checked_and_described(kind, wanted, tmp_path):
     assert set(found["contents"].field.values) == {"(coordinates)", "p", "U", "c"}
 
 
+def convert(file, folder):
+    """The command line's answer to converting ``file``, called in ``folder``."""
+    flow = str(ROOT / "flows/convert_mesh.yaml")
+    command = [sys.executable, "-m", "fieldloom", "run", flow, "--set", f"file={file}"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
 def test_command_line_says_what_is_missing(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "fieldloom", "run", str(ROOT / "flows/convert_mesh.yaml"), "--set", "file=nowhere.vtu"],
-        capture_output=True, text=True, cwd=tmp_path, check=False,
-    )  # fmt: skip
+    result = convert("nowhere.vtu", tmp_path)
     assert result.returncode == 2
     assert "convert_mesh.yaml" in result.stderr
     assert "there is no file or folder 'nowhere.vtu'" in result.stderr
@@ -130,9 +134,6 @@ def test_command_line_says_what_is_missing(tmp_path):
 
 def test_broken_file_fails_the_stage_with_its_reason(tmp_path):
     (tmp_path / "bad.vtu").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200))
-    result = subprocess.run(
-        [sys.executable, "-m", "fieldloom", "run", str(ROOT / "flows/convert_mesh.yaml"), "--set", "file=bad.vtu"],
-        capture_output=True, text=True, cwd=tmp_path, check=False,
-    )  # fmt: skip
+    result = convert("bad.vtu", tmp_path)
     assert result.returncode == 1
     assert "it is a PNG image, not a .vtu file" in result.stderr

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +95,17 @@ class Context:
         return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def labels_of(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name instances by their coordinates; those of several steps may share them, and are told apart by a number."""
+    names = [",".join(f"{axis}={value}" for axis, value in coords.items()) or str(i) for i, coords in enumerate(items)]
+    total, seen = Counter(names), Counter[str]()
+    labels = []
+    for name in names:
+        seen[name] += 1
+        labels.append(name if total[name] == 1 else f"{name} ({seen[name]})")
+    return labels
+
+
 class Collection(Mapping[str, "xr.Dataset"]):
     """Several instances of one step, in the spec's order: name to Dataset, opened when it is asked for."""
 
@@ -104,10 +116,8 @@ class Collection(Mapping[str, "xr.Dataset"]):
     def of(cls, *datasets: xr.Dataset, **axes: list[Any]) -> Collection:
         """Collect datasets, for tests: ``Collection.of(a, b, reynolds=[60, 80])``."""
         items: dict[str, tuple[Mapping[str, Any], Callable[[], xr.Dataset]]] = {}
-        for i, dataset in enumerate(datasets):
-            coords = {axis: values[i] for axis, values in axes.items()}
-            name = ",".join(f"{k}={v}" for k, v in coords.items()) or str(i)
-            name = name if name not in items else f"{name} ({i + 1})"
+        points = [{axis: values[i] for axis, values in axes.items()} for i in range(len(datasets))]
+        for name, coords, dataset in zip(labels_of(points), points, datasets, strict=True):
             items[name] = (coords, lambda dataset=dataset: dataset)  # type: ignore[misc]  # a default binds the loop's value
         return cls(items)
 

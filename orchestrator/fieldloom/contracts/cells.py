@@ -99,6 +99,17 @@ FRAMES: Mapping[int, tuple[tuple[int, ...], ...]] = {
 """Each corner and its neighbours, in the order that spans a positive measure where the cell is not folded."""
 
 
+def points_of(data: xr.Dataset) -> NDArray[np.float64]:
+    """Coordinates of the nodes, shape (n, 3), in the units of ``node_x``."""
+    return np.stack([data[name].to_numpy().astype(np.float64) for name in ("node_x", "node_y", "node_z")], axis=1)
+
+
+def is_flat(points: Floats) -> bool:
+    """Tell whether points (n, 3) lie on a plane z = constant, but for round-off."""
+    extent = np.ptp(points, axis=0)
+    return bool(extent[2] <= 1e-9 * max(float(extent.max()), 1e-300))
+
+
 def dimension(types: NDArray[np.uint8]) -> int:
     """Topological dimension of the cells of highest dimension; 0 without cells."""
     return max((CELL_TYPES[kind].dimension for kind in np.unique(types).tolist()), default=0)
@@ -125,7 +136,7 @@ def simplices(data: xr.Dataset) -> tuple[Index, Index]:
     highest = dimension(types)
     if highest < 2:
         raise ValueError("the mesh has neither faces nor volumes, only points or lines")
-    points = np.stack([data[f"node_{axis}"].to_numpy() for axis in "xyz"], axis=1).astype(np.float64)
+    points = points_of(data)
     found = []
     for kind in np.unique(types).tolist():
         cells = np.flatnonzero(types == kind)
@@ -199,13 +210,33 @@ def _is_ear(points: Floats, left: list[int], triangle: tuple[int, int, int], nor
 
 def _oriented(points: Floats, corners: Index) -> Index:
     """Exchange two corners of every tetrahedron, or plane triangle, with negative measure."""
-    extent = np.ptp(points, axis=0)
-    if corners.shape[1] == 3 and extent[2] > 1e-9 * extent.max():
+    if corners.shape[1] == 3 and not is_flat(points):
         return corners
     edges = points[corners[:, 1:], : corners.shape[1] - 1] - points[corners[:, :1], : corners.shape[1] - 1]
     negative = np.linalg.det(edges) < 0
     corners[negative, :2] = corners[negative, 1::-1]
     return corners
+
+
+def measures(points: Floats, corners: Index) -> NDArray[np.float64]:
+    """Area of each triangle (s, 3), wherever it lies, or volume of each tetrahedron (s, 4); points are (n, 3)."""
+    edges = points[corners[:, 1:]] - points[corners[:, :1]]
+    if corners.shape[1] == 4:
+        return np.asarray(np.abs(np.linalg.det(edges)) / 6)
+    return np.asarray(np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) / 2)
+
+
+def weights(data: xr.Dataset) -> dict[str, NDArray[np.float64]]:
+    """Area or volume around each ``node`` and of each ``cell``; nothing for a grid, or for points and lines alone."""
+    if "cell_types" not in data.variables or dimension(data["cell_types"].to_numpy()) < 2:
+        return {}
+    corners, parents = simplices(data)
+    size, d = measures(points_of(data), corners), corners.shape[1]
+    places = {"node": (corners.ravel(), np.repeat(size / d, d)), "cell": (parents, size)}
+    return {
+        dim: np.bincount(at, share, data.sizes[dim]).astype(np.float64, copy=False)
+        for dim, (at, share) in places.items()
+    }
 
 
 def boundary(data: xr.Dataset) -> Index:
@@ -215,7 +246,7 @@ def boundary(data: xr.Dataset) -> Index:
     then split. So it does not matter how neighbouring cells would be cut into simplices.
     """
     connectivity, offsets, types = (data[f"cell_{part}"].to_numpy() for part in ("connectivity", "offsets", "types"))
-    points = np.stack([data[f"node_{axis}"].to_numpy() for axis in "xyz"], axis=1)
+    points = points_of(data)
     _, place = np.unique(points, axis=0, return_inverse=True)
     highest, sides = dimension(types), []
     for kind in np.unique(types).tolist():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cells import CELL_TYPES, simplices
+from .cells import CELL_TYPES, is_flat, points_of, simplices
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,17 +34,6 @@ CONVENTIONS = "CF-1.11 UGRID-1.0"
 
 _CORNERS = {5: 3, 9: 4, 22: 3, 23: 4, 28: 4}
 _TOPOLOGY = frozenset({"cell_connectivity", "cell_offsets", "cell_types", "face_nodes", "mesh"})
-
-
-def points_of(data: xr.Dataset) -> NDArray[np.float64]:
-    """Coordinates of the nodes, shape (n, 3), in the units of ``node_x``."""
-    return np.stack([data[name].to_numpy().astype(np.float64) for name in ("node_x", "node_y", "node_z")], axis=1)
-
-
-def is_flat(points: Floats) -> bool:
-    """Tell whether points (n, 3) lie on a plane z = constant, but for round-off."""
-    extent = np.ptp(points, axis=0)
-    return bool(extent[2] <= 1e-9 * max(float(extent.max()), 1e-300))
 
 
 def mesh_variables(

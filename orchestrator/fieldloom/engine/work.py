@@ -6,7 +6,6 @@ import logging
 import resource
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from fieldloom_storage import Profile, Store, checkpoints
 
 from .. import outside, ports
-from ..context import Collection, Context
+from ..context import Collection, Context, labels_of
 from ..errors import Cancelled, FieldloomError, PortError, StageFailed
 from ..registry import import_stage
 from ..spec.load import validate_model
@@ -167,7 +166,7 @@ def _open_inputs(job: Job, store: Store, wanted: Mapping[str, Port]) -> dict[str
             return data
 
         if port in job.many:
-            labels = _labels([coords for coords, _ in items])
+            labels = labels_of([coords for coords, _ in items])
             opened[port] = Collection(
                 {
                     label: (coords, lambda d=digest, load=load: load(d))  # type: ignore[misc]  # defaults bind the loop's values
@@ -177,17 +176,6 @@ def _open_inputs(job: Job, store: Store, wanted: Mapping[str, Port]) -> dict[str
         else:
             opened[port] = load(items[0][1])
     return opened
-
-
-def _labels(items: list[dict[str, Any]]) -> list[str]:
-    """Name instances by their coordinates; those of several steps may share them, and are told apart by a number."""
-    names = [",".join(f"{axis}={value}" for axis, value in coords.items()) or str(i) for i, coords in enumerate(items)]
-    total, seen = Counter(names), Counter[str]()
-    labels = []
-    for name in names:
-        seen[name] += 1
-        labels.append(name if total[name] == 1 else f"{name} ({seen[name]})")
-    return labels
 
 
 def _matched(stage: type[Stage], produced: Any) -> Iterator[tuple[str, Any]]:

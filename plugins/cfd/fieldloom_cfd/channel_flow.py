@@ -78,10 +78,6 @@ class Domain:
         return np.concatenate([self.inlet, self.walls, self.obstacle])
 
     @property
-    def length(self) -> float:
-        return float(self.nodes[:, 0].max())
-
-    @property
     def height(self) -> float:
         return float(self.nodes[:, 1].max())
 

@@ -173,11 +173,3 @@ def fill_from_cells(n: int, covered: Index, connectivity: Index, offsets: Index)
     total = spread.sum(axis=1)
     share = sp.diags_array(np.where(total > 0, 1 / np.maximum(total, 1), 0.0))
     return sp.csr_array(share @ spread + given)
-
-
-def measures(points: Floats, simplices: Index) -> Floats:
-    """Area (d = 2) or volume (d = 3) of each simplex."""
-    d = simplices.shape[1] - 1
-    edges = points[simplices[:, 1:], :d] - points[simplices[:, :1], :d]
-    size: Floats = np.abs(np.linalg.det(edges)) / (2 if d == 2 else 6)
-    return size

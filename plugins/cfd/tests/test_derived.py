@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import xarray as xr
+from fieldloom.contracts.cells import weights
 from fieldloom.contracts.mesh import mesh_variables, triangle_variables
 from fieldloom.testing import StageContract
 from fieldloom_cfd.derived import grid_gradient, q_criterion, vorticity
 from fieldloom_cfd.spectra import spectrum
-from fieldloom_cfd.statistics import Moments, domain_weights
+from fieldloom_cfd.statistics import Moments
 from fieldloom_storage import Store
 from manufactured import square
 
@@ -152,10 +153,10 @@ def test_moments_are_stable_for_a_large_mean():
 
 
 def test_weights_add_up_to_the_area_and_volume():
-    assert domain_weights(plane())["node"].sum() == pytest.approx(1.0)
-    assert domain_weights(plane())["cell"].sum() == pytest.approx(1.0)
-    assert domain_weights(hexahedra())["cell"].sum() == pytest.approx(27.0)
-    assert domain_weights(grid()) == {}
+    assert weights(plane())["node"].sum() == pytest.approx(1.0)
+    assert weights(plane())["cell"].sum() == pytest.approx(1.0)
+    assert weights(hexahedra())["cell"].sum() == pytest.approx(27.0)
+    assert weights(grid()) == {}
 
 
 def test_peak_lies_between_the_frequencies_of_the_transform():

@@ -112,10 +112,10 @@ def _shape_findings(
     data: xr.Dataset, points: NDArray[np.float64], simplices: Index, parents: Index
 ) -> Iterator[Finding]:
     flat_plane = simplices.shape[1] == 3 and meshes.is_flat(points)
-    measure = _measures(points, simplices)
+    measure = cells_of.measures(points, simplices)
     corner = points[simplices]
     span = np.linalg.norm(np.ptp(corner, axis=1), axis=1)
-    if (degenerate := np.abs(measure) <= 1e-12 * span ** (simplices.shape[1] - 1)).any():
+    if (degenerate := measure <= 1e-12 * span ** (simplices.shape[1] - 1)).any():
         cells = np.unique(parents[degenerate])
         message = f"{len(cells):,} cells have no extent, first {cells[0]}"
         yield Finding("error", "mesh", message, "remove them")
@@ -132,14 +132,6 @@ def _shape_findings(
         severity: Severity = "warning" if slivers else "note"
         message = f"smallest angle {angle.min():.1f} degrees" + (f"; {slivers:,} below {SLIVER:g}" if slivers else "")
         yield Finding(severity, "mesh", message, "remesh there" if slivers else "")
-
-
-def _measures(points: NDArray[np.float64], simplices: Index) -> NDArray[np.float64]:
-    edges = points[simplices[:, 1:]] - points[simplices[:, :1]]
-    if simplices.shape[1] == 4:
-        return np.linalg.det(edges) / 6
-    length: NDArray[np.float64] = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) / 2
-    return length
 
 
 def inverted_cells(data: xr.Dataset, points: NDArray[np.float64]) -> tuple[Index, int]:

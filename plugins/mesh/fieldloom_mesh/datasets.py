@@ -11,7 +11,7 @@ import numpy as np
 from fieldloom.contracts import MESH
 from fieldloom.contracts.mesh import CONVENTIONS, field_names, mesh_variables, points_of
 
-from .formats.meshes import Mesh
+from .formats.meshes import Mesh, same_topology
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -109,7 +109,7 @@ def series_of(
         return
     start = variable_names(first[1])
     for i, (time, mesh) in enumerate(_chain(first, second, steps)):
-        if not _same_mesh(mesh, first[1]):
+        if not same_topology(mesh, first[1]):
             raise ValueError(
                 f"the mesh of instant {i} ({_sizes(mesh)}) differs from the first ({_sizes(first[1])}): a series "
                 "has one mesh; read the files as samples (collect: samples)"
@@ -131,13 +131,6 @@ def _chain(first: Any, second: Any, rest: Iterator[Any]) -> Iterator[Any]:
     if second is not None:
         yield second
     yield from rest
-
-
-def _same_mesh(one: Mesh, other: Mesh) -> bool:
-    names = ("points", "connectivity", "offsets", "types")
-    return all(
-        getattr(one, n) is getattr(other, n) or np.array_equal(getattr(one, n), getattr(other, n)) for n in names
-    )
 
 
 def mesh_of(dataset: xr.Dataset, frame: int | None, names: Sequence[str] | None = None) -> Mesh:
@@ -179,7 +172,7 @@ def _values(field: xr.DataArray, frame: int | None) -> tuple[str, np.ndarray[Any
 
 def skeleton_of(dataset: xr.Dataset) -> xr.Dataset:
     """The mesh of a Dataset without its fields."""
-    kept = {"node_x", "node_y", "node_z", "cell_connectivity", "cell_offsets", "cell_types", "face_nodes", "mesh"}
+    kept = {"mesh", *MESH}
     return dataset.drop_vars([str(name) for name in dataset.variables if name not in kept]).assign_attrs(
         {"Conventions": CONVENTIONS}
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fieldloom.contracts import mesh as meshes
-from fieldloom.contracts.cells import boundary
+from fieldloom.contracts.cells import boundary, dimension
 from numpy.typing import NDArray
 
 from .locating import interpolation
@@ -40,10 +40,9 @@ def covered(data: xr.Dataset, targets: Floats) -> NDArray[np.bool_]:
 
 def distance(data: xr.Dataset, targets: Floats, inside: NDArray[np.bool_]) -> Floats:
     """Signed distance (p,) of targets (p, 3) to the boundary, negative inside, in the mesh's units."""
-    points = meshes.points_of(data)
-    simplices, _ = meshes.simplices(data)
-    is_surface = simplices.shape[1] == 3 and dimension_of(used_points(data)) == 3
-    far = _nearest(surface_of(points, simplices if is_surface else boundary(data)), targets)
+    is_surface = dimension(data["cell_types"].to_numpy()) == 2 and dimension_of(used_points(data)) == 3
+    facets = meshes.simplices(data)[0] if is_surface else boundary(data)
+    far = _nearest(surface_of(meshes.points_of(data), facets), targets)
     return np.where(inside, -far, far)
 
 

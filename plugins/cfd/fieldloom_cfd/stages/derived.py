@@ -200,9 +200,10 @@ class Statistics(Stage):
 
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Accumulate."""
+        from fieldloom.contracts.cells import weights
         from fieldloom.contracts.table import table
 
-        from ..statistics import Moments, domain_weights
+        from ..statistics import Moments
 
         data = inputs["fields"]
         names = params.variables or _fields_over_time(data)
@@ -212,7 +213,7 @@ class Statistics(Stage):
         results = [f"{name}_{key}" for name in names for key in ("mean", "std", "min", "max")]
         if len(set(results)) < len(results):
             raise ValueError(f"results of {names} would share names; ask for some of them by `variables`")
-        weights = domain_weights(data)
+        shares = weights(data)
         first = int(params.start * frames)
         found, rows = {}, []
         for k, name in enumerate(names):
@@ -222,7 +223,7 @@ class Statistics(Stage):
                 context.progress(k * (frames - first) + i - first + 1, len(names) * (frames - first), name)
             dims = [dim for dim in data[name].dims if dim != "time"]
             found |= _moment_fields(name, moments, dims, data[name])
-            rows += _moment_rows(name, moments, dims, data[name].attrs.get("units", ""), weights)
+            rows += _moment_rows(name, moments, dims, data[name].attrs.get("units", ""), shares)
         kept = _skeleton(data).drop_vars("time", errors="ignore")
         return {
             "fields": kept.assign(found).assign_attrs(instants=frames - first),

@@ -95,9 +95,9 @@ def name_of(kind: int) -> str:
 
 
 def same_topology(a: Mesh, b: Mesh) -> bool:
-    """True if two meshes have equal points and cells."""
-    names = ("points", "connectivity", "offsets", "types")
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names)
+    """True if two meshes have equal points and cells; arrays that they share are not compared."""
+    pairs = ((getattr(a, name), getattr(b, name)) for name in ("points", "connectivity", "offsets", "types"))
+    return all(one is other or np.array_equal(one, other) for one, other in pairs)
 
 
 def mesh_from_blocks(points: Array, blocks: Iterable[tuple[int, Array]], **data: Mapping[str, Array]) -> Mesh:

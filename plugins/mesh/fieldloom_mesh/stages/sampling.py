@@ -124,7 +124,7 @@ class _Place:
             about = {"mesh": "mesh", "location": "node"}
             return cls(points_of(target), {"node": target.sizes["node"]}, skeleton_of(target), about)
         if params.onto == "points":
-            plane = float(points_of(data)[0, 2])
+            plane = float(used_points(data)[0, 2])
             points = np.array([[*point, plane][:3] for point in params.points], np.float64)
             coordinates = {f"point_{axis}": ("point", points[:, k], units) for k, axis in enumerate("xyz")}
             return cls(points, {"point": len(points)}, xr.Dataset(coords=coordinates), {})
