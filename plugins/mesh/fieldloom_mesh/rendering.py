@@ -8,8 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from fieldloom import contracts
-from fieldloom.contracts import mesh as meshes
+from fieldloom.contracts.cells import weights
 from fieldloom.doctor import rendering_problem
 
 from .pyvista_grids import field_at, grid_of
@@ -26,8 +25,6 @@ INK = "#1d2733"
 BAR_PIXELS = 64
 """Height of the strip below a panel that its colour bar takes."""
 TITLE_PIXELS = 24
-
-
 THIN = 0.1
 """A mesh is looked at as flat if it is thinner than this part of its middle extent."""
 
@@ -120,7 +117,8 @@ def robust_limits(dataset: xr.Dataset, panel: Panel, frames: Sequence[int], samp
     By area, since nodes crowd where a field is steepest.
     """
     every = [scalars(dataset, panel, i, sample) for i in frames]
-    share = np.tile(shares(dataset, len(every[0])), len(every))
+    share = weights(dataset).get(place_of(dataset, panel.variable), np.ones(len(every[0])))
+    share = np.tile(share, len(every))
     values = np.concatenate(every)
     finite = np.isfinite(values)
     values, share = values[finite], share[finite]
@@ -135,23 +133,9 @@ def robust_limits(dataset: xr.Dataset, panel: Panel, frames: Sequence[int], samp
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def shares(dataset: xr.Dataset, count: int) -> Picture:
-    """Area or volume that belongs to each of ``count`` nodes or cells, (count,); ones where there is none."""
-    if contracts.kind_of(dataset) == "grid":
-        return np.ones(count)
-    try:
-        corners, parents = meshes.simplices(dataset)
-    except ValueError:  # points or lines
-        return np.ones(count)
-    points = meshes.points_of(dataset)
-    edges = points[corners[:, 1:]] - points[corners[:, :1]]
-    if corners.shape[1] == 4:
-        size = np.abs(np.linalg.det(edges))
-    else:
-        size = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
-    if count == dataset.sizes["cell"] != dataset.sizes["node"]:
-        return np.bincount(parents, size, count)
-    return np.bincount(corners.ravel(), np.repeat(size, corners.shape[1]), count)
+def place_of(dataset: xr.Dataset, name: str) -> str:
+    """Where a field lies: ``"node"``, or ``"cell"`` (which on a grid is around each of its points)."""
+    return "node" if "node" in dataset[name].dims else "cell"
 
 
 def draw(dataset: xr.Dataset, view: View, frames: Sequence[int], done: Callable[[int], None]) -> list[Picture]:
@@ -222,8 +206,8 @@ class _Scene:
 
     def _fill(self, panel: Panel, grid: pv.DataSet, frame: int) -> None:
         values = scalars(self._dataset, panel, frame, self._view.sample)
-        data = grid.point_data if len(values) == grid.n_points else grid.cell_data
-        data[_key(panel)] = values
+        on_nodes = place_of(self._dataset, panel.variable) == "node"
+        (grid.point_data if on_nodes else grid.cell_data)[_key(panel)] = values
 
     def show(self, frame: int) -> None:
         """Draw another instant."""

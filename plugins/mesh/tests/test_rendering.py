@@ -169,6 +169,22 @@ def test_samples_of_a_grid_are_drawn_one_at_a_time():
     assert (first != second).mean() > 0.1
 
 
+def test_cell_fields_stay_on_cells_where_there_are_as_many_nodes():
+    """Nine nodes and nine triangles: the field's place tells, not how many values it has."""
+    fan = np.stack([np.full(8, 8), np.arange(8), (np.arange(8) + 1) % 8], 1)
+    turn = np.linspace(0, 2 * np.pi, 8, endpoint=False)
+    x, y = np.append(np.cos(turn), 0.0), np.append(np.sin(turn), 0.0)
+    cells = np.vstack([fan, [[0, 1, 2]]])
+    data = xr.Dataset(
+        {"cell_connectivity": ("conn", cells.ravel()), "cell_offsets": ("cell_edge", np.arange(0, 28, 3)),
+         "cell_types": ("cell", np.full(9, 5, np.uint8)), "number": ("cell", np.arange(9.0) / 9)},
+        {f"node_{a}": ("node", v) for a, v in zip("xyz", (x, y, 0 * x), strict=True)},
+    )  # fmt: skip
+    found = draw(data, view("number"), [0], lambda n: None)[0]
+    smooth = draw(data.assign(number=("node", np.arange(9.0) / 9)), view("number"), [0], lambda n: None)[0]
+    assert colours(found[:150]) < 60 < colours(smooth[:150])
+
+
 def test_one_mesh_of_a_population_is_drawn(tmp_path):
     from fieldloom.contracts.population import join
 
