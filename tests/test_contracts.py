@@ -110,6 +110,12 @@ def test_populations_give_their_meshes_back(sizes):
     xr.testing.assert_equal(part(whole, -1), part(whole, len(sizes) - 1))
 
 
+def test_meshes_join_whatever_the_order_of_their_fields():
+    both = mesh().assign(q=mesh()["p"] + 1)
+    whole = join([both, both[["q", "p", *(n for n in both.data_vars if n not in "pq")]]])
+    np.testing.assert_array_equal(part(whole, 1)["q"], both["q"])
+
+
 def test_nothing_cannot_be_joined():
     with pytest.raises(ValueError, match="no mesh to join"):
         join([])

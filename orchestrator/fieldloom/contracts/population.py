@@ -75,7 +75,7 @@ def join(meshes: Sequence[xr.Dataset], covariates: Mapping[str, Sequence[Any]] |
 def _described(data: xr.Dataset) -> str:
     """Fields with all dimensions but the mesh's own, and the number of instants."""
     fields = []
-    for name in mesh.field_names(data):
+    for name in sorted(mesh.field_names(data)):  # the store sorts variables, fresh meshes do not
         sizes = [dim if dim in ("node", "cell", "time") else f"{dim} {data.sizes[dim]}" for dim in data[name].dims]
         fields.append(f"{name} ({', '.join(map(str, sizes))})")
     return f"the fields {', '.join(fields) or 'none'} at {data.sizes.get('time', 'no')} instants"

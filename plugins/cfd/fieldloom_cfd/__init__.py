@@ -11,6 +11,7 @@ def register_stages() -> dict[str, str]:
     return {
         "cfd.cylinder-wake": "fieldloom_cfd.stages.wakes:CylinderWake",
         "cfd.dfg-table": "fieldloom_cfd.stages.benchmark:DfgTable",
+        "cfd.draw-wakes": "fieldloom_cfd.stages.scenarios:DrawWakes",
         "cfd.obstacle-wake": "fieldloom_cfd.stages.wakes:ObstacleWake",
         "cfd.plot-forces": "fieldloom_cfd.stages.wakes:PlotForces",
         "cfd.smoke-plume": "fieldloom_cfd.stages.smoke:SmokePlume",
@@ -18,4 +19,6 @@ def register_stages() -> dict[str, str]:
         "cfd.statistics": "fieldloom_cfd.stages.derived:Statistics",
         "cfd.strouhal": "fieldloom_cfd.stages.wakes:StrouhalTable",
         "cfd.vorticity": "fieldloom_cfd.stages.derived:Vorticity",
+        "cfd.wake-meshes": "fieldloom_cfd.stages.scenarios:WakeMeshes",
+        "cfd.wakes": "fieldloom_cfd.stages.scenarios:Wakes",
     }
