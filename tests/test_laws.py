@@ -52,6 +52,7 @@ def test_schema_in_the_docs_is_current(tmp_path):
     if set(registry.stages) != {
         "cfd.cylinder-wake",
         "cfd.dfg-table",
+        "cfd.draw-wakes",
         "cfd.obstacle-wake",
         "cfd.plot-forces",
         "cfd.smoke-plume",
@@ -59,6 +60,8 @@ def test_schema_in_the_docs_is_current(tmp_path):
         "cfd.statistics",
         "cfd.strouhal",
         "cfd.vorticity",
+        "cfd.wake-meshes",
+        "cfd.wakes",
         "mesh.check",
         "mesh.gather",
         "mesh.info",
@@ -69,6 +72,15 @@ def test_schema_in_the_docs_is_current(tmp_path):
         "mesh.write",
         "template.signal",
         "template.smooth",
+        "text2pde.baseline",
+        "text2pde.caption",
+        "text2pde.encode",
+        "text2pde.evaluate",
+        "text2pde.generate",
+        "text2pde.pretrained",
+        "text2pde.read-prompt",
+        "text2pde.train-autoencoder",
+        "text2pde.train-diffusion",
     }:
         pytest.skip("other plugins are installed")
     committed = json.loads((ROOT / "docs" / "flow.schema.json").read_text())

@@ -1,0 +1,10 @@
+"""Diffusion: corrupt data with noise, and sample by undoing it; any shape of data, any network."""
+
+from __future__ import annotations
+
+from .caching import Reuse
+from .guidance import guided
+from .process import FlowMatching, Process, VariancePreserving
+from .samplers import SAMPLERS, sample
+
+__all__ = ["SAMPLERS", "FlowMatching", "Process", "Reuse", "VariancePreserving", "guided", "sample"]

@@ -1,0 +1,44 @@
+"""Set the spread of ensembles so that it tells their error, on trajectories that no part was trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..metrics import spread_and_skill
+from ..pipeline import domains_of
+from ..trajectories import Trajectories
+from .model import Draw, Generator
+
+LIMITS = (0.5, 2.0)
+
+
+def set_spread(model: Generator, held_out: Trajectories, members: int, seed: int, steps: int = 4) -> float:
+    """Multiply residuals by one factor, so that spread and error of ensembles from first frames agree.
+
+    Returns
+    -------
+    float
+        Their ratio before.
+    """
+    ratio = spread_over_error(model, held_out, members, seed, steps)
+    model.continuation.inflation.mul_(float(np.clip(1 / ratio, *LIMITS)))
+    return ratio
+
+
+def spread_over_error(model: Generator, held_out: Trajectories, members: int, seed: int, steps: int) -> float:
+    """Ratio of spread to error over all trajectories, in units of each channel's scale."""
+    spread = error = 0.0
+    scale = np.asarray(model.setting.scaling.scale)
+    for i, (sample, domain) in enumerate(
+        zip(held_out.samples, domains_of(model.autoencoder, model.setting, held_out), strict=True)
+    ):
+        first = torch.from_numpy(sample.values[0])
+        given = model.conditions(
+            [domain], sample.numbers_in(model.setting.numbers.names), None, model.encode_frame([first], [domain])
+        )
+        given = given.rows(torch.zeros(members, dtype=torch.int64))
+        drawn = model.draw_trajectories(domain, given, Draw(seed + i, steps=steps), first.expand(members, -1, -1))
+        a, b = spread_and_skill(drawn.numpy() / scale, sample.values / scale)
+        spread, error = spread + a**2, error + b**2
+    return float(np.sqrt(spread / max(error, 1e-300)))
