@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.fno import FNO
-from ..networks.unet import UNet
+from ..networks.unet import PatchedUNet, UNet
+
+FIELD_MEANS = ("patched-unet", "unet", "fno")
 
 
 class FieldMean(nn.Module):
@@ -16,7 +18,8 @@ class FieldMean(nn.Module):
 
     Parameters
     ----------
-    kind : {"unet", "fno"}
+    kind : {"patched-unet", "unet", "fno"}
+        U-Net on patches of two by two cells, U-Net, or Fourier neural operator.
     fields, frames, walls, numbers : int
         Channels, frames in all, channels of the walls, length of the vector of numbers.
     widths, blocks : tuple of int, int
@@ -36,10 +39,13 @@ class FieldMean(nn.Module):
         super().__init__()
         self.fields, self.frames = fields, frames
         inputs, outputs = fields + walls, (frames - 1) * fields
-        if kind == "unet":
-            self.network: nn.Module = UNet(inputs, outputs, widths, blocks, condition=max(numbers, 1))
+        vector = max(numbers, 1)
+        if kind == "patched-unet":
+            self.network: nn.Module = PatchedUNet(inputs, outputs, 2, widths, blocks, vector)
+        elif kind == "unet":
+            self.network = UNet(inputs, outputs, widths, blocks, condition=vector)
         else:
-            self.network = FNO(inputs, outputs, widths[0], layers=blocks, condition=max(numbers, 1))
+            self.network = FNO(inputs, outputs, widths[0], layers=blocks, condition=vector)
 
     def forward(self, frame: Tensor, walls: Tensor, numbers: Tensor) -> Tensor:
         if not numbers.shape[1]:

@@ -146,7 +146,7 @@ def train_field_mean(
     after_step: After | None = None,
     resume: dict[str, Tensor] | None = None,
 ) -> Training:
-    """Regress trajectories from their first frames.
+    """Regress trajectories from their first frames: the error of each relative to its own size, as it is judged.
 
     Parameters
     ----------
@@ -160,9 +160,14 @@ def train_field_mean(
         index = torch.randperm(len(frames), generator=generator)[:batch]
         truth = frames[index]
         out = network(truth[:, 0], walls.expand(len(index), -1, -1, -1), numbers[index])
-        return (out - truth)[:, 1:].square().mean()
+        return _relative(out - truth, truth)
 
     return _run(network, loss, schedule, seed, after_step, resume)
+
+
+def _relative(error: Tensor, truth: Tensor) -> Tensor:
+    """Mean over the batch of each sample's root mean square error over its root mean square."""
+    return (error.square().flatten(1).sum(dim=1) / truth.square().flatten(1).sum(dim=1).clamp_min(1e-12)).sqrt().mean()
 
 
 def channel_scale(latents: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from ..domains import Domain, MeshDomain
 from ..geometry import Geometry, geometry_of
 from ..text.encoder import TextEncoder
 from ..text.tokenizer import Tokenizer
-from .field_mean import FieldMean
+from .field_mean import FIELD_MEANS, FieldMean
 from .setting import Design, Setting
 from .two_part import Conditions, Sizes, TwoPart
 
@@ -77,7 +77,7 @@ class Generator(nn.Module):
             sizes(frames, True), latent_mean, design.residual_backbone, process, design.condition
         )
         self.field_mean: FieldMean | None = None
-        if design.mean in ("unet", "fno"):
+        if design.mean in FIELD_MEANS:
             fields = config.fields
             self.field_mean = FieldMean(
                 design.mean,

@@ -73,7 +73,7 @@ class Design:
     Attributes
     ----------
     mean : str
-        ``"latent"``, ``"unet"`` or ``"fno"`` (grids, in physical space), or ``"none"``: the paper's single part.
+        ``"latent"``, one of ``FIELD_MEANS`` (grids, in physical space), or ``"none"``: the paper's single part.
     mean_backbone, residual_backbone, opening_backbone : BackboneConfig
     process : str
         ``"flow"``, or ``"epsilon"``, ``"v"``: what the network predicts.
@@ -88,7 +88,7 @@ class Design:
     residual_backbone: BackboneConfig = field(default_factory=BackboneConfig)
     opening_backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(widths=(64, 96)))
     process: str = "flow"
-    field_widths: tuple[int, ...] = (32, 64, 96)
+    field_widths: tuple[int, ...] = (64, 96, 128)
     field_blocks: int = 1
     condition: int = 64
 

@@ -81,3 +81,21 @@ def _through(blocks: nn.Module, h: Tensor, condition: Tensor | None) -> Tensor:
     for block in blocks.children():
         h = block(h, condition)
     return h
+
+
+class PatchedUNet(nn.Module):
+    """A U-Net on patches of ``patch`` x ``patch`` cells: a quarter of the work at its finest level, for ``patch`` 2.
+
+    Sides must be multiples of ``patch``. Arguments as those of :class:`UNet`.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, patch: int, widths: tuple[int, ...], blocks: int, condition: int
+    ) -> None:
+        super().__init__()
+        self.patch = patch
+        self.network = UNet(inputs * patch**2, outputs * patch**2, widths, blocks, condition)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        h = self.network(nn.functional.pixel_unshuffle(x, self.patch), condition)
+        return nn.functional.pixel_shuffle(h, self.patch)

@@ -28,9 +28,6 @@ class Baseline(Stage):
         fields: list[str] | None = param(None, "Fields to learn; all over time if not given.", min_length=1)
         modes: int = param(60, "Modes of POD.", ge=1)
         steps: int = param(500, "Optimiser steps of networks.", ge=1)
-        cpu_seconds: float | None = param(
-            None, "Train networks for so much CPU time instead: for comparisons at equal cost.", unit="s", gt=0.0
-        )
         batch: int = param(16, "Trajectories in a batch.", ge=1)
         mirror: bool = param(False, "Also learn the mirror images along x (grids).")
         learning_rate: float = param(0.02, "Peak rate of the matrices (Muon).", gt=0.0, le=1.0)
@@ -57,9 +54,7 @@ class Baseline(Stage):
         train, test = parts["train"], parts["test"]
         test = test.some(range(min(params.most, len(test))))
         setting = pipeline.learn_setting(train)
-        limit = params.cpu_seconds
-        steps = params.steps if limit is None else 10**9
-        schedule = Schedule(steps, params.learning_rate, average=0.99, seconds=limit)
+        schedule = Schedule(params.steps, params.learning_rate, average=0.99)
         training: Any = {
             "after_step": reporter(context, params.method, 0.0, 0.9),
             "resume": checkpoint(context, params.method),

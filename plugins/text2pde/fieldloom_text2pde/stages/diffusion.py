@@ -25,7 +25,6 @@ HISTORY = Port(
         "part": Variable(("row",), "string", description="part of the generator"),
         "parameters": Variable(("row",), "int64", description="trained parameters"),
         "steps": Variable(("row",), "int64", description="optimiser steps"),
-        "cpu_seconds": Variable(("row",), "float64", "s", "CPU time"),
         "first_loss": Variable(("row",), "float64", "1", "mean loss of the first tenth"),
         "last_loss": Variable(("row",), "float64", "1", "mean loss of the last tenth"),
     },
@@ -47,7 +46,7 @@ class TrainDiffusion(Stage):
     class Params(StageParams):
         """Sizes and training."""
 
-        mean: Literal["latent", "unet", "fno", "none"] = param(
+        mean: Literal["latent", "patched-unet", "unet", "fno", "none"] = param(
             "latent",
             "Where the mean is learned: in the latents, in physical space by U-Net or FNO (grids), or nowhere.",
         )
@@ -57,7 +56,7 @@ class TrainDiffusion(Stage):
         )
         widths: list[int] = param([128, 160], "Channels of the U-Nets in the latents.", min_length=1)
         blocks: int = param(2, "Residual blocks a level.", ge=1)
-        field_widths: list[int] = param([32, 64, 96], "Channels of the mean in physical space.", min_length=1)
+        field_widths: list[int] = param([64, 96, 128], "Channels of the mean in physical space.", min_length=1)
         width: int = param(128, "Width of the transformer.", ge=16)
         depth: int = param(4, "Layers of the transformer.", ge=1)
         heads: int = param(4, "Heads of the transformer.", ge=1)
@@ -129,6 +128,8 @@ class TrainDiffusion(Stage):
         ratio = set_spread(model, parts["validation"], params.members, context.seed)
         context.log.info("spread over error on validation trajectories before it was set: %.2f", ratio)
         rows = log.rows()
+        for name, seconds in log.spent.items():
+            context.log.info("%s: %.1f CPU s", name, seconds)
         return {
             "model": model.to_dataset({"recipe": params.model_dump(mode="json") | {"seed": context.seed}}),
             "history": table(rows, HISTORY, "Training"),
@@ -197,7 +198,6 @@ class _Log:
                         "part": name,
                         "parameters": 0 if network is None else parameter_count(network),
                         "steps": len(losses),
-                        "cpu_seconds": self.spent[name],
                         "first_loss": float(np.mean(losses[:tenth])),
                         "last_loss": float(np.mean(losses[-tenth:])),
                     }
@@ -280,9 +280,10 @@ def _made(
 ) -> Generator:
     import torch
 
+    from ..generator.field_mean import FIELD_MEANS
     from ..generator.model import Generator
 
-    if params.mean in ("unet", "fno") and not hasattr(autoencoder.config, "patch"):
+    if params.mean in FIELD_MEANS and not hasattr(autoencoder.config, "patch"):
         raise ValueError(f"mean: {params.mean} works on grids; fields on meshes take mean: latent")
     torch.manual_seed(seed)
     model = Generator(setting, _design(params), autoencoder, text, tokenizer)
