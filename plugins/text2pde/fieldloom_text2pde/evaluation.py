@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,21 @@ def from_prompts(
         return model.draw_trajectories(domain, whole, draw).numpy()
 
     return drawn
+
+
+def by_steps(
+    model: Generator,
+    data: Trajectories,
+    domains: Sequence[Domain],
+    draw: Draw,
+    counts: Sequence[int] = (1, 2, 4, 8, 16, 100),
+) -> dict[int, dict[str, float]]:
+    """Errors of the mean of 4 members, of one member, and its spectrum, by the number of sampling steps."""
+    found = {}
+    for n in counts:
+        s = score(data, model.setting.scaling.scale, domains, from_frames(model, 4, replace(draw, steps=n)))
+        found[n] = {"error": s.error, "error_of_one": s.error_of_one, "spectrum": s.spectrum, "crps": s.crps}
+    return found
 
 
 def ties(model: Generator, data: Trajectories) -> list[Domain]:

@@ -25,6 +25,8 @@ TOLERANCES: Mapping[str, float] = {"reynolds": 0.05, "mean_velocity": 0.05, "rad
 PLACE = 0.02
 """The same for places, metres."""
 EXACT = 1e-6
+STILL = 1e-3
+"""Speed over its maximum below which a node rests."""
 
 
 def numbers_in(model: Generator, prompt: str) -> dict[str, float]:
@@ -55,7 +57,7 @@ def wake_in(values: Array, points: Array, segments: Array, viscosity: float) -> 
     middle = segments.reshape(-1, 2).mean(axis=0)
     reach = np.linalg.norm(segments.reshape(-1, 2) - middle, axis=1).max()
     near = np.linalg.norm(points - middle, axis=1) < 1.5 * reach
-    still = points[near & (speed < 0.02 * speed.max())]
+    still = points[near & (speed < STILL * speed.max())]
     inlet = np.abs(points[:, 0] - points[:, 0].min()) < 1e-6
     y = points[inlet, 1]
     order = np.argsort(y)
@@ -87,6 +89,7 @@ def measure(model: Generator, sample: Sample, domain: Domain, values: Array) -> 
     return {}
 
 
+@torch.no_grad()
 def chosen_frames(
     model: Generator, domain: Domain, given: Any, members: int, draw: Draw, wanted: Callable[[Array], bool] | None
 ) -> torch.Tensor:

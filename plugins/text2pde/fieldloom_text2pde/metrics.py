@@ -10,13 +10,13 @@ Array = NDArray[np.floating]
 
 def relative_error(found: Array, truth: Array) -> float:
     """``|found - truth| / |truth|`` over everything: the paper's score."""
-    return float(np.linalg.norm(found - truth) / max(np.linalg.norm(truth), 1e-300))
+    return float(np.linalg.norm(found - truth)) / max(float(np.linalg.norm(truth)), 1e-300)
 
 
 def fluctuation_error(found: Array, truth: Array) -> float:
     """Relative error of the amplitude: the root mean square deviation from the mean over time."""
-    size = [np.sqrt(((x - x.mean(axis=0)) ** 2).mean()) for x in (found, truth)]
-    return float(abs(size[0] / max(size[1], 1e-300) - 1))
+    size = [float(np.sqrt(((x - x.mean(axis=0)) ** 2).mean())) for x in (found, truth)]
+    return abs(size[0] / max(size[1], 1e-300) - 1)
 
 
 def crps(members: Array, truth: Array) -> Array:

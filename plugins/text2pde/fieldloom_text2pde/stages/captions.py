@@ -130,7 +130,7 @@ def _captions(
     if not numbers:
         raise ValueError("the trajectories have no numbers to describe them by; give a `table`")
     parameters = [table.Parameter(n, v, units.get(n, "1")) for n, v in numbers.items()]
-    return table.captions(rng, parameters, count, held_out)
+    return table.captions(rng, parameters, count)  # these have one wording
 
 
 def _split(count: int, params: Captions.Params, rng: np.random.Generator) -> np.ndarray[Any, Any]:
