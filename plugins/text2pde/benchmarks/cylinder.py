@@ -100,7 +100,7 @@ def throughput(model, train, domains, latents):
         with torch.no_grad():
             model.encode(values[:16], domains[:16])
     encoding = (time.process_time() - start) / 3
-    given = latents.given(framed=True, text=model.text.width).rows(torch.arange(16))
+    given = latents.given(framed=True, text=model.text_width).rows(torch.arange(16))
     generator = torch.Generator().manual_seed(0)
     start = time.process_time()
     for _ in range(3):
@@ -134,7 +134,7 @@ def main(folder, out, seed, effort=1.0, checkpoint=None):
     latents = pipeline.cache_latents(model, train, domains)
     budget = pipeline.Budget(*(lasting(effort * s, 0.99) for s in (MEAN, RESIDUAL, OPENING)))
     steps = {}
-    prompts = pipeline.Prompts(text, tokenizer, texts)
+    prompts = pipeline.Prompts(model.embed, texts)
     pipeline.train_generator(
         model, train, domains, latents, budget, seed, prompts, monitor=lambda name, t: steps.update({name: t.step})
     )
@@ -177,8 +177,7 @@ def read_back(model, test, ties, numbers, draw):
     """Reynolds number, place and shedding frequency measured in fields that were drawn from numbers alone."""
     rows = []
     for sample, domain, given in zip(test.samples, ties, numbers, strict=True):
-        start = model.draw_frame(domain, model.conditions([domain], given, None, None), 1, draw)
-        values = model.draw_trajectories(domain, model.conditions([domain], given, None, start), draw)[0].numpy()
+        values = model.imagined(domain, given, 1, draw)[0]
         found = fidelity.wake_in(values, sample.points, domain.geometry.segments, VISCOSITY)
         behind = np.argmin(np.linalg.norm(sample.points - [given["centre_x"] + 0.3, given["centre_y"]], axis=1))
         swing = [v[:, behind, 1] for v in (values, sample.values)]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from . import metrics
@@ -129,15 +128,8 @@ def _spectrum(data: Trajectories, found: Array, truth: Array) -> float:
 
 def from_frames(model: Generator, members: int, draw: Draw) -> Drawer:
     """Continue each sample's first frame, its numbers known."""
-
-    def drawn(sample: Sample, domain: Domain) -> Array:
-        first = torch.from_numpy(sample.values[0])
-        numbers = sample.numbers_in(model.setting.numbers.names)
-        given = model.conditions([domain], numbers, None, model.encode_frame([first], [domain]))
-        rows = given.rows(torch.zeros(members, dtype=torch.int64))
-        return model.draw_trajectories(domain, rows, draw, first.expand(members, -1, -1)).numpy()
-
-    return drawn
+    names = model.setting.numbers.names
+    return lambda sample, domain: model.continued(domain, sample.values[0], sample.numbers_in(names), members, draw)
 
 
 def from_prompts(
@@ -148,9 +140,7 @@ def from_prompts(
 
     def drawn(sample: Sample, domain: Domain) -> Array:
         prompt, given = next(following)
-        start = model.draw_frame(domain, model.conditions([domain], given, prompt, None), members, draw)
-        whole = model.conditions([domain] * members, given, prompt, start)
-        return model.draw_trajectories(domain, whole, draw).numpy()
+        return model.imagined(domain, given, members, draw, prompt)
 
     return drawn
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from .domains import Domain
@@ -89,26 +88,6 @@ def measure(model: Generator, sample: Sample, domain: Domain, values: Array) -> 
     return {}
 
 
-@torch.no_grad()
-def chosen_frames(
-    model: Generator, domain: Domain, given: Any, members: int, draw: Draw, wanted: Callable[[Array], bool] | None
-) -> torch.Tensor:
-    """Latents of first frames (members, latents, ny', nx'); of several times as many, those that show what is wanted.
-
-    Where too few do, others fill up.
-    """
-    if wanted is None:
-        return model.draw_frame(domain, given, members, draw)
-    found = model.draw_frame(domain, given, OVERSAMPLING * members, draw)
-    frames = model.decode(found[:, None], [domain] * len(found))
-    fits = torch.tensor([wanted(f[0].numpy()) for f in frames])
-    return found[fits.logical_not().to(torch.int8).argsort(stable=True)[:members]]
-
-
-OVERSAMPLING = 4
-"""First frames that are drawn for each that is kept, where prompts can be checked against them."""
-
-
 def wish(model: Generator, numbers: Mapping[str, float]) -> Callable[[Array], bool] | None:
     """Check of first frames against the numbers asked for; None where nothing can be checked."""
     if model.setting.rules != "smoke" or "plumes" not in numbers:
@@ -129,10 +108,7 @@ def rows(
     for i, (sample, domain) in enumerate(zip(test.samples, domains, strict=True)):
         prompt = str(captions["held_out_caption"].to_numpy()[i, 0])
         numbers = numbers_in(model, prompt)
-        given = model.conditions([domain], numbers, prompt, None)
-        start = chosen_frames(model, domain, given, 1, draw, wish(model, numbers))
-        whole = model.conditions([domain], numbers, prompt, start)
-        values = model.draw_trajectories(domain, whole, draw)[0].numpy()
+        values = model.imagined(domain, numbers, 1, draw, prompt, wish(model, numbers))[0]
         truth = {
             s.quantity: sample.numbers[s.quantity]
             for s in spans_from_json(str(captions["held_out_spans"].to_numpy()[i, 0]))

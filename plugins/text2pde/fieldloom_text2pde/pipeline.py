@@ -20,8 +20,6 @@ from .generator.setting import Setting
 from .generator.two_part import Conditions
 from .geometry import geometry_of, still_sides
 from .scaling import field_scaling, number_scaling
-from .text.encoder import TextEncoder
-from .text.tokenizer import Tokenizer
 from .training import Schedule, Training
 from .trajectories import Sample, Trajectories
 
@@ -78,9 +76,9 @@ def domains_of(autoencoder: Autoencoder, setting: Setting, trajectories: Traject
     ]
 
 
-def tensors_of(trajectories: Trajectories) -> list[Tensor]:
+def tensors_of(trajectories: Trajectories, device: torch.device | str = "cpu") -> list[Tensor]:
     """Values (time, n, channels) of every sample, physical units."""
-    return [torch.from_numpy(s.values) for s in trajectories.samples]
+    return [torch.from_numpy(s.values).to(device) for s in trajectories.samples]
 
 
 def mirrored(trajectories: Trajectories) -> Trajectories:
@@ -106,22 +104,20 @@ class Prompts:
 
     Attributes
     ----------
-    encoder, tokenizer : TextEncoder, Tokenizer
+    embed : callable
+        From prompts to pooled embeddings (batch, width), tokens (batch, length, width) and mask.
     texts : sequence of sequence of str
         Captions of each sample.
     """
 
-    encoder: TextEncoder
-    tokenizer: Tokenizer
+    embed: Callable[[Sequence[str]], tuple[Tensor, Tensor, Tensor]]
     texts: Sequence[Sequence[str]]
 
     def __call__(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """One caption for each sample number: pooled (batch, width), tokens (batch, length, width), mask."""
         picks = torch.randint(2**31, (len(index),), generator=generator).tolist()
         chosen = [self.texts[i][p % len(self.texts[i])] for i, p in zip(index.tolist(), picks, strict=True)]
-        with torch.no_grad():
-            encoded = self.encoder(self.tokenizer.batch(chosen))
-        return encoded.pooled, encoded.tokens, encoded.mask
+        return self.embed(chosen)
 
 
 @dataclass(frozen=True)
@@ -144,6 +140,10 @@ class Latents:
     walls: Tensor
     numbers: Tensor
 
+    def to(self, device: torch.device | str) -> Latents:
+        """Move to a device."""
+        return Latents(*(x.to(device) for x in (self.values, self.first, self.walls, self.numbers)))
+
     def given(self, *, framed: bool, text: int = 0) -> Conditions:
         """Conditions of all samples, every number known."""
         n = len(self.values)
@@ -163,14 +163,15 @@ def standardise_latents(model: Generator, values: Sequence[Tensor], domains: Seq
 @torch.no_grad()
 def cache_latents(model: Generator, trajectories: Trajectories, domains: Sequence[Domain]) -> Latents:
     """Encode a training set."""
-    values = tensors_of(trajectories)
+    values = tensors_of(trajectories, model.latent_scale.device)
     scaled = [model.setting.scaling.apply(v) for v in values]
     latents = (encode_all(model.autoencoder, scaled, domains) - model.latent_shift) / model.latent_scale
     first = latents[:, 0]
     if model.autoencoder.config.block > 1:
         first = torch.cat([model.encode_frame([v[0]], [d]) for v, d in zip(values, domains, strict=True)])
     walls = torch.cat([model.latent_walls([d]) for d in domains])
-    return Latents(latents, first, walls, model.setting.numbers.table(trajectories.columns()))
+    numbers = model.setting.numbers.table(trajectories.columns()).to(latents)
+    return Latents(latents, first, walls, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +223,16 @@ def train_generator(
     def due(name: str) -> bool:
         return order.index(name) >= order.index(resumed)
 
-    width = 0 if model.text is None else model.text.width
+    width = model.text_width
     whole = Examples(latents.values, latents.given(framed=True, text=width), prompts)
     if due("mean") and model.field_mean is not None:
         frames = torch.stack(
-            [frames_of(model.setting.scaling.apply(v), train.grid or (1, 1)) for v in tensors_of(train)]
+            [
+                frames_of(model.setting.scaling.apply(v), train.grid or (1, 1))
+                for v in tensors_of(train, latents.values.device)
+            ]
         )
-        walls = domains[0].walls
+        walls = domains[0].walls.to(frames)
         train_field_mean(
             model.field_mean,
             frames,
@@ -274,7 +278,7 @@ def field_mean_latents(
     """Latents of the means of all samples, where these live in physical space; None otherwise."""
     if model.field_mean is None:
         return None
-    given, values = latents.given(framed=True), tensors_of(train)
+    given, values = latents.given(framed=True), tensors_of(train, latents.values.device)
     found = []
     for i in range(0, len(values), batch):
         index = torch.arange(i, min(i + batch, len(values)))

@@ -168,7 +168,9 @@ class Training:
     def advance(self, loss: Loss) -> None:
         """Take one step."""
         factor = self.schedule.factor(self.step, self.share)
-        value = loss(self.generator)
+        device = next(self.module.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            value = loss(self.generator)
         if not torch.isfinite(value):
             raise FloatingPointError(f"the loss is {value.item()} in step {self.step + 1}: lower the learning rate")
         value.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing

@@ -32,14 +32,10 @@ def wave():
 
 
 def drawn(model, sample, members=4, frame=True, **options):
-    domain = model.mesh_domain(sample.points, sample.triangles)
-    draw, again = Draw(**options), torch.zeros(members, dtype=torch.int64)
+    domain, draw = model.mesh_domain(sample.points, sample.triangles), Draw(**options)
     if frame:
-        first = torch.from_numpy(sample.values[0])
-        given = model.conditions([domain], {"inflow": 1.0}, None, model.encode_frame([first], [domain])).rows(again)
-        return model.draw_trajectories(domain, given, draw, first.expand(members, -1, -1))
-    start = model.draw_frame(domain, model.conditions([domain], {"inflow": 1.0}, None, None), members, draw)
-    return model.draw_trajectories(domain, model.conditions([domain] * members, {"inflow": 1.0}, None, start), draw)
+        return torch.from_numpy(model.continued(domain, sample.values[0], {"inflow": 1.0}, members, draw))
+    return torch.from_numpy(model.imagined(domain, {"inflow": 1.0}, members, draw))
 
 
 def test_draws_are_reproducible_and_differ_by_seed_and_member(model, wave):
@@ -222,13 +218,13 @@ def test_a_wake_is_measured_in_its_field():
     rng = np.random.default_rng(0)
     points = rng.uniform((0, 0), (1.6, 0.41), (4000, 2))
     inlet = np.stack([np.zeros(42), np.linspace(0, 0.41, 42)], 1)
-    angle = np.linspace(0, 2 * np.pi, 60)
+    angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     ring = (0.3, 0.2) + 0.05 * np.stack([np.cos(angle), np.sin(angle)], 1)
     points = np.concatenate([points[np.linalg.norm(points - (0.3, 0.2), axis=1) > 0.051], inlet, ring])
     y = points[:, 1]
     u = 1.5 * 0.8 * 4 * y * (0.41 - y) / 0.41**2
     u[-60:] = 0.0
     values = np.stack([u, 0 * u, 0 * u], -1)[None].repeat(3, 0)
-    found = wake_in(values, points, np.stack([ring[:-1], ring[1:]], 1), 1e-3)
+    found = wake_in(values, points, np.stack([ring, np.roll(ring, 1, 0)], 1), 1e-3)
     assert found["reynolds"] == pytest.approx(80, rel=0.01)
     assert (found["centre_x"], found["centre_y"]) == pytest.approx((0.3, 0.2), abs=0.003)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fieldloom_text2pde import diffusion
-from fieldloom_text2pde.diffusion import SAMPLERS, FlowMatching, Reuse, VariancePreserving, sample
+from fieldloom_text2pde.diffusion import SAMPLERS, FlowMatching, VariancePreserving, sample
 from fieldloom_text2pde.diffusion.samplers.deis import weight
 from oracles import CLOSE, EXACT, MEAN, PROCESSES, SPREAD, LogLinear, exact, ideal, normal, seeded, toy, worst
 
@@ -277,7 +277,6 @@ def rho(process, t):
         (lambda: VariancePreserving("v", "cosin"), "unknown schedule 'cosin'.*did you mean 'cosine'"),
         (lambda: FlowMatching(shift=0.0), "positive number, got 0.0"),
         (lambda: FlowMatching(shift=float("nan")), "positive number, got nan"),
-        (lambda: Reuse(0), "every=0"),
     ],
 )
 def test_impossible_settings_are_refused(make, message):

@@ -37,7 +37,7 @@ class Edges:
     index: Tensor
     features: Tensor
 
-    def to(self, device: str) -> Edges:
+    def to(self, device: torch.device | str) -> Edges:
         """Move to a device."""
         return Edges(self.index.to(device), self.features.to(device))
 
@@ -91,7 +91,7 @@ class MeshGraph:
     grid_features: Tensor
     no_slip: Tensor
 
-    def to(self, device: str) -> MeshGraph:
+    def to(self, device: torch.device | str) -> MeshGraph:
         """Move to a device."""
         moved = (self.node_features.to(device), self.grid_features.to(device), self.no_slip.to(device))
         return MeshGraph(self.into_grid.to(device), self.out_of_grid.to(device), *moved)

@@ -121,9 +121,8 @@ class MeshAutoencoder(nn.Module):
             Nodes of a mesh, or any points at which fields are wanted, metres.
         """
         c = self.config
-        return MeshDomain(
-            points, geometry, mesh_graph(points, geometry, c.shape, k_in=c.k_in, k_out=c.k_out, layer=c.layer)
-        )
+        graph = mesh_graph(points, geometry, c.shape, k_in=c.k_in, k_out=c.k_out, layer=c.layer)
+        return MeshDomain(points, geometry, graph.to(self.stays.device))
 
     def encode(self, fields: Sequence[Tensor], domains: Sequence[Domain]) -> tuple[Tensor, Tensor]:
         """Moments of the latents, each (batch, time', latents, ny', nx').

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from .caching import Reuse
-from .guidance import guided
 from .process import FlowMatching, Process, VariancePreserving
 from .samplers import SAMPLERS, sample
 
-__all__ = ["SAMPLERS", "FlowMatching", "Process", "Reuse", "VariancePreserving", "guided", "sample"]
+__all__ = ["SAMPLERS", "FlowMatching", "Process", "VariancePreserving", "sample"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ..autoencoders.mesh import MeshAutoencoder, MeshAutoencoderConfig
 from ..domains import Domain, MeshDomain
 from ..geometry import Geometry, geometry_of
 from ..text.encoder import TextEncoder
+from ..text.hugging_face import PretrainedText
 from ..text.tokenizer import Tokenizer
 from .field_mean import FIELD_MEANS, FieldMean
 from .setting import Design, Setting
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Autoencoder = MeshAutoencoder | GridAutoencoder
+Array = NDArray[np.floating[Any]]
+OVERSAMPLING = 4
+"""First frames that are drawn for each that is kept, where they can be checked."""
 
 
 class Generator(nn.Module):
@@ -62,11 +66,12 @@ class Generator(nn.Module):
         ny, nx = config.latent_shape
         frames = len(setting.times) // config.block
         self.wall_channels = autoencoder_walls(autoencoder)
-        width = text.width if text is not None else 0
+        self.pretrained = _pretrained(setting.text_model)
+        self.text_width = self.pretrained[0].width if self.pretrained else text.width if text is not None else 0
         numbers = len(setting.numbers.names)
 
         def sizes(count: int, framed: bool) -> Sizes:
-            return Sizes(count, config.latents, ny, nx, self.wall_channels, numbers, width, framed)
+            return Sizes(count, config.latents, ny, nx, self.wall_channels, numbers, self.text_width, framed)
 
         latent_mean = design.mean_backbone if design.mean == "latent" else None
         process = design.make_process()
@@ -133,6 +138,7 @@ class Generator(nn.Module):
         found = self.autoencoder.decode(latents * self.latent_scale + self.latent_shift, domains)
         return [self.setting.scaling.undo(f) for f in found]
 
+    @torch.no_grad()
     def encode_frame(self, frames: Sequence[Tensor], domains: Sequence[Domain]) -> Tensor:
         """Latents (batch, latents, ny', nx') of frames (n_i, channels); where latents share frames, of stills."""
         block = self.autoencoder.config.block
@@ -160,25 +166,77 @@ class Generator(nn.Module):
         self, prompts: Sequence[str | None] | None, n: int
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Embeddings (n, width), tokens and mask of prompts; zeros without prompts."""
-        if self.text is None or self.tokenizer is None:
+        if not self.text_width:
             return self.latent_scale.new_zeros(n, 0), None, None
         if prompts is None:
-            zero = self.latent_scale.new_zeros(n, self.text.width)
+            zero = self.latent_scale.new_zeros(n, self.text_width)
             return zero, zero[:, None], torch.ones(n, 1, dtype=torch.bool, device=zero.device)
-        encoded = self.text(self.tokenizer.batch([p or "" for p in prompts]).to(self.latent_scale.device))
+        return self.embed([p or "" for p in prompts])
+
+    @torch.no_grad()
+    def embed(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Pooled embeddings (batch, width), tokens (batch, length, width) and mask of prompts."""
+        if self.pretrained:
+            found = self.pretrained[0].to(self.latent_scale.device)(prompts)
+            return found.pooled, found.tokens, found.mask
+        assert self.text is not None
+        assert self.tokenizer is not None
+        encoded = self.text(self.tokenizer.batch(prompts).to(self.latent_scale.device))
         return encoded.pooled, encoded.tokens, encoded.mask
 
     # ------------------------------------------------------------------ drawing
 
     @torch.no_grad()
-    def draw_frame(self, domain: Domain, given: Conditions, members: int, draw: Draw) -> Tensor:
-        """Latents of first frames (members, latents, ny', nx') from prompt and numbers."""
-        given = given.rows(torch.zeros(members, dtype=torch.int64))
+    def draw_frame(
+        self, domain: Domain, given: Conditions, members: int, draw: Draw, wanted: Callable[[Array], bool] | None = None
+    ) -> Tensor:
+        """Latents of first frames (members, latents, ny', nx') from prompt and numbers.
+
+        Parameters
+        ----------
+        wanted : callable, optional
+            Says of a first frame (n, channels) whether it shows what was asked for: of ``OVERSAMPLING`` times as many
+            frames those are kept that do, and others only where these are too few.
+        """
+        count = members if wanted is None else OVERSAMPLING * members
+        given = given.rows(torch.zeros(count, dtype=torch.int64))
         mean = self.opening.expected(given)
-        noise = draw.noise(mean.shape).to(mean)
-        return self.opening.draw(
-            mean, given, noise, sampler=draw.sampler, steps=max(draw.steps, draw.opening_steps), guidance=draw.guidance
-        )[:, 0]
+        noise, steps = draw.noise(mean.shape).to(mean), max(draw.steps, draw.opening_steps)
+        found = self.opening.draw(mean, given, noise, sampler=draw.sampler, steps=steps, guidance=draw.guidance)
+        if wanted is not None:
+            frames = self.decode(found, [domain] * count)
+            fits = torch.tensor([wanted(f[0].cpu().numpy()) for f in frames])
+            found = found[fits.logical_not().to(torch.int8).argsort(stable=True)[:members]]
+        return found[:, 0]
+
+    def continued(
+        self,
+        domain: Domain,
+        frame: Array,
+        numbers: Mapping[str, float],
+        members: int,
+        draw: Draw,
+        prompt: str | None = None,
+    ) -> Array:
+        """An ensemble (members, time, n, channels) from a first frame (n, channels), physical units."""
+        first = torch.from_numpy(frame).to(self.latent_scale)
+        given = self.conditions([domain], numbers, prompt, self.encode_frame([first], [domain]))
+        rows = given.rows(torch.zeros(members, dtype=torch.int64))
+        return np.asarray(self.draw_trajectories(domain, rows, draw, first.expand(members, -1, -1)).cpu())
+
+    def imagined(
+        self,
+        domain: Domain,
+        numbers: Mapping[str, float],
+        members: int,
+        draw: Draw,
+        prompt: str | None = None,
+        wanted: Callable[[Array], bool] | None = None,
+    ) -> Array:
+        """An ensemble (members, time, n, channels) from numbers and a prompt alone, physical units."""
+        start = self.draw_frame(domain, self.conditions([domain], numbers, prompt, None), members, draw, wanted)
+        given = self.conditions([domain] * members, numbers, prompt, start)
+        return np.asarray(self.draw_trajectories(domain, given, draw).cpu())
 
     @torch.no_grad()
     def expected(self, domain: Domain, given: Conditions, first: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -292,6 +350,11 @@ class Draw:
             return torch.randn(shape, generator=generator)
         half = torch.randn((shape[0] - shape[0] // 2, *shape[1:]), generator=generator)
         return torch.cat([half, -half])[: shape[0]]
+
+
+def _pretrained(name: str) -> tuple[PretrainedText, ...]:
+    """The encoder of that name, in a tuple: its weights are not the model's own, and not stored with it."""
+    return (PretrainedText(name),) if name else ()
 
 
 def make_autoencoder(kind: str, config: dict[str, Any]) -> Autoencoder:

@@ -30,6 +30,8 @@ class Setting:
         Numbers that were the same in all trajectories.
     rules : str
         How captions were made: ``"cylinder"``, ``"smoke"`` or ``"table"``.
+    text_model : str
+        Folder or name of a Hugging Face encoder that embeds prompts in place of ours; empty for ours.
     """
 
     channels: tuple[Channel, ...]
@@ -39,6 +41,7 @@ class Setting:
     numbers: NumberScaling
     constants: Mapping[str, float] = field(default_factory=dict)
     rules: str = "table"
+    text_model: str = ""
 
     def consistent(self, given: Mapping[str, float]) -> dict[str, float]:
         """Add the numbers that follow from those given; see :func:`fieldloom_text2pde.rules.consistent`."""
@@ -63,6 +66,7 @@ class Setting:
             NumberScaling(**{k: tuple(v) for k, v in values["numbers"].items()}),
             dict(values["constants"]),
             values["rules"],
+            values["text_model"],
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ..metrics import spread_and_skill
 from ..pipeline import domains_of
@@ -33,12 +32,8 @@ def spread_over_error(model: Generator, held_out: Trajectories, members: int, se
     for i, (sample, domain) in enumerate(
         zip(held_out.samples, domains_of(model.autoencoder, model.setting, held_out), strict=True)
     ):
-        first = torch.from_numpy(sample.values[0])
-        given = model.conditions(
-            [domain], sample.numbers_in(model.setting.numbers.names), None, model.encode_frame([first], [domain])
-        )
-        given = given.rows(torch.zeros(members, dtype=torch.int64))
-        drawn = model.draw_trajectories(domain, given, Draw(seed + i, steps=steps), first.expand(members, -1, -1))
-        a, b = spread_and_skill(drawn.numpy() / scale, sample.values / scale)
+        numbers = sample.numbers_in(model.setting.numbers.names)
+        drawn = model.continued(domain, sample.values[0], numbers, members, Draw(seed + i, steps=steps))
+        a, b = spread_and_skill(drawn / scale, sample.values / scale)
         spread, error = spread + a**2, error + b**2
     return float(np.sqrt(spread / max(error, 1e-300)))

@@ -26,7 +26,7 @@ class SpectralConvolution(nn.Module):
         ny, nx = x.shape[-2:]
         my, mx = min(self.modes, ny // 2), min(self.modes, nx // 2 + 1)
         weight = torch.view_as_complex(self.weight)[:, :, :, :my, :mx]
-        spectrum = torch.fft.rfft2(x)
+        spectrum = torch.fft.rfft2(x.float())  # there is no transform in half precision
         out = torch.zeros_like(spectrum)
         out[:, :, :my, :mx] = torch.einsum("bcyx,cdyx->bdyx", spectrum[:, :, :my, :mx], weight[0])
         out[:, :, -my:, :mx] = torch.einsum("bcyx,cdyx->bdyx", spectrum[:, :, -my:, :mx], weight[1])

@@ -84,9 +84,9 @@ class TrainAutoencoder(Stage):
         parts = splits(inputs["fields"], inputs["captions"], params.fields)
         train = pipeline.mirrored(parts["train"]) if params.mirror and parts["train"].grid else parts["train"]
         setting = pipeline.learn_setting(train, inputs["captions"].attrs["rules"])
-        model = _made(params, train, context.seed)
+        model = _made(params, train, context.seed).to(context.device)
         domains = pipeline.domains_of(model, setting, train)
-        values = [setting.scaling.apply(v) for v in pipeline.tensors_of(train)]
+        values = [setting.scaling.apply(v) for v in pipeline.tensors_of(train, context.device)]
         loss = ReconstructionLoss(
             params.samples, params.frames, params.divergence, params.gradient, params.spectral, params.absolute
         )
@@ -139,8 +139,9 @@ def _scores(model: Autoencoder, setting: Setting, test: Trajectories) -> tuple[l
     from ..networks.blocks import parameter_count
 
     domains = pipeline.domains_of(model, setting, test)
-    values = [setting.scaling.apply(v) for v in pipeline.tensors_of(test)]
-    restored = [setting.scaling.undo(r).numpy() for r in reconstructions(model, values, domains)]
+    device = next(model.parameters()).device
+    values = [setting.scaling.apply(v) for v in pipeline.tensors_of(test, device)]
+    restored = [setting.scaling.undo(r).cpu().numpy() for r in reconstructions(model, values, domains)]
     shape = model.config.shape if test.grid is None else model.config.latent_shape
     floors = [interpolation_floor(s, test.box, shape) for s in test.samples]
     errors = [relative_error(r, s.values) for r, s in zip(restored, test.samples, strict=True)]
@@ -206,11 +207,12 @@ class Encode(Stage):
 
         use_threads(context)
         autoencoder, setting = autoencoder_of(inputs["model"])
+        autoencoder.to(context.device)
         train = splits(inputs["fields"], inputs["captions"], [c.name for c in setting.channels])["train"]
         train = pipeline.mirrored(train) if params.mirror and train.grid else train
-        model = Generator(setting, Design(), autoencoder)
+        model = Generator(setting, Design(), autoencoder).to(context.device)
         domains = pipeline.domains_of(autoencoder, setting, train)
-        pipeline.standardise_latents(model, pipeline.tensors_of(train), domains)
+        pipeline.standardise_latents(model, pipeline.tensors_of(train, context.device), domains)
         found = pipeline.cache_latents(model, train, domains)
         arrays = {
             "latents": found.values,
@@ -222,7 +224,7 @@ class Encode(Stage):
         }
         described = LATENTS.variables
         variables = {
-            n: (described[n].dims, v.numpy(), {"units": "1", "long_name": described[n].description})
+            n: (described[n].dims, v.cpu().numpy(), {"units": "1", "long_name": described[n].description})
             for n, v in arrays.items()
         }
         return {"latents": xr.Dataset(variables, attrs={"mirrored": int(params.mirror)})}

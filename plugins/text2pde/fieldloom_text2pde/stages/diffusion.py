@@ -61,6 +61,10 @@ class TrainDiffusion(Stage):
         depth: int = param(4, "Layers of the transformer.", ge=1)
         heads: int = param(4, "Heads of the transformer.", ge=1)
         patch: tuple[int, int, int] = param((2, 2, 2), "Latents (time, y, x) that make one token.")
+        text_model: str = param(
+            "",
+            "Folder or name of a Hugging Face encoder that embeds prompts in place of ours (fieldloom-text2pde[text]).",
+        )
         text_steps: int = param(600, "Optimiser steps of the text encoder.", ge=1)
         mean_steps: int = param(300, "Optimiser steps of the mean.", ge=1)
         residual_steps: int = param(300, "Optimiser steps of the residual.", ge=1)
@@ -91,6 +95,8 @@ class TrainDiffusion(Stage):
 
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Train part after part, then set the spread."""
+        from dataclasses import replace
+
         from fieldloom.contracts.table import table
 
         from .. import pipeline, plots
@@ -101,8 +107,9 @@ class TrainDiffusion(Stage):
 
         use_threads(context)
         autoencoder, setting = autoencoder_of(inputs["autoencoder"])
+        autoencoder.to(context.device)
         parts = splits(inputs["fields"], inputs["captions"], [c.name for c in setting.channels])
-        latents = _cached(inputs["latents"])
+        latents = _cached(inputs["latents"]).to(context.device)
         train = parts["train"]
         if inputs["latents"].attrs["mirrored"] and train.grid:
             train = pipeline.mirrored(train)
@@ -110,8 +117,10 @@ class TrainDiffusion(Stage):
             raise ValueError(f"there are latents of {len(latents.values)} trajectories and {len(train)} for training")
         domains = pipeline.domains_of(autoencoder, setting, train)
         text, tokenizer = _text(context, params, inputs["captions"], setting.numbers.names)
+        setting = replace(setting, text_model=params.text_model)
         model = _made(context.seed, params, setting, autoencoder, text, tokenizer, inputs["latents"])
-        prompts = pipeline.Prompts(text, tokenizer, _texts(inputs["captions"], len(train)))
+        model.to(context.device)
+        prompts = pipeline.Prompts(model.embed, _texts(inputs["captions"], len(train)))
         log = _Log(context, model, params)
         pipeline.train_generator(
             model,

@@ -74,7 +74,7 @@ class Evaluate(Stage):
         from .loading import generator_of
 
         use_threads(context)
-        model = generator_of(inputs["model"])
+        model = generator_of(inputs["model"]).to(context.device)
         test = splits(inputs["fields"], inputs["captions"], [c.name for c in model.setting.channels])["test"]
         test = test.some(range(min(params.most, len(test))))
         rows_of = members_of(inputs["captions"], "test")[: params.most]

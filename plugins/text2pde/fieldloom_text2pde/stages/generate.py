@@ -96,7 +96,7 @@ class Generate(Stage):
         from .loading import generator_of
 
         use_threads(context)
-        model = generator_of(inputs["model"])
+        model = generator_of(inputs["model"]).to(context.device)
         numbers = asked_numbers(context, model, params)
         sample, domain = _domain(model, inputs.get("domain"), params)
         context.progress(0.2, 1.0, f"drawing {params.members} trajectories")
@@ -172,6 +172,8 @@ def asked_numbers(context: Context, model: Generator, params: Prompted) -> dict[
         reading = read(params.prompt, model.text, model.tokenizer)
         if reading.unread:
             context.log.warning("the prompt's number %s denotes nothing that the model knows", reading.unread[0])
+        if reading.doubtful:
+            context.log.warning("not sure what this number denotes: %s", reading.doubtful[0])
         if reading.unknown:
             context.log.warning("words that no caption used: %s", ", ".join(reading.unknown[:5]))
         known = {k: v for k, v in reading.values.items() if k in model.setting.numbers.names}
@@ -208,17 +210,9 @@ def draw_ensemble(
     draw: Draw,
 ) -> np.ndarray[Any, Any]:
     """Members (members, time, n, channels) in physical units."""
-    import torch
+    from ..fidelity import wish
 
-    from ..fidelity import chosen_frames, wish
-
-    n = params.members
-    again = torch.zeros(n, dtype=torch.int64)
     if params.start == "frame":
-        first = torch.from_numpy(sample.values[0])
-        given = model.conditions([domain], numbers, params.prompt, model.encode_frame([first], [domain]))
-        return model.draw_trajectories(domain, given.rows(again), draw, first.expand(n, -1, -1)).numpy()
-    alone = model.conditions([domain], numbers, params.prompt, None)
-    start = chosen_frames(model, domain, alone, n, draw, wish(model, numbers) if params.check else None)
-    given = model.conditions([domain] * n, numbers, params.prompt, start)
-    return model.draw_trajectories(domain, given, draw).numpy()
+        return model.continued(domain, sample.values[0], numbers, params.members, draw, params.prompt)
+    wanted = wish(model, numbers) if params.check else None
+    return model.imagined(domain, numbers, params.members, draw, params.prompt, wanted)
