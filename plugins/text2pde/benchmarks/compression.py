@@ -1,8 +1,9 @@
 """Smoke at 48 frames of 64 x 64, compressed at least 90 times: our autoencoder against PCA of the same latent size.
 
-Usage: python compression.py DATA OUT.json [seed]
+Usage: python compression.py DATA OUT.json [seed] [seconds]
 
-Blocks of four frames share one latent frame. PCA is of such blocks, with as many components as a block has latents.
+Blocks of four frames share one latent frame. PCA twice: of whole trajectories, with as many components as there are
+latents (or trajectories for training, which are fewer), and of blocks, with as many as a block has latents.
 """
 
 import json
@@ -29,7 +30,7 @@ def principal_components(train, count):
     return mean, modes / np.linalg.norm(modes, axis=1, keepdims=True)
 
 
-def main(folder, out, seed):
+def main(folder, out, seed, seconds=SECONDS):
     torch.set_num_threads(1)
     whole = smoke(folder, COUNT, cells=64, steps=55, skip=8, every=1)
     train, test = whole.some(range(COUNT - TEST)), whole.some(range(COUNT - TEST, COUNT))
@@ -38,7 +39,7 @@ def main(folder, out, seed):
     model = pipeline.build_autoencoder(train, seed, patch=2, widths=WIDTHS, latents=LATENTS, block=BLOCK)
     domains = pipeline.domains_of(model, setting, mirrored)
     values = [setting.scaling.apply(v) for v in pipeline.tensors_of(mirrored)]
-    schedule = Schedule(10**9, seconds=SECONDS, average=0.98)
+    schedule = Schedule(10**9, seconds=seconds, average=0.98)
     training = train_autoencoder(model, values, domains, schedule, ReconstructionLoss(4, 4, divergence=1e-7), seed)
     ny, nx = model.config.latent_shape
     frames = len(test.times)
@@ -47,22 +48,28 @@ def main(folder, out, seed):
     found = [setting.scaling.undo(r).numpy() for r in reconstructions(model, scaled, domains[: len(test)])]
     errors = [metrics.relative_error(f, s.values) for f, s in zip(found, test.samples, strict=True)]
 
-    def blocks(data):
-        arrays = [setting.scaling.apply(torch.from_numpy(s.values)).numpy() for s in data.samples]
-        return np.stack(arrays).reshape(len(data) * frames // BLOCK, -1)
+    def pca(rows_each, count):
+        """Error of PCA with ``count`` components on each trajectory cut into ``rows_each`` rows."""
+        flat = [
+            np.stack([setting.scaling.apply(torch.from_numpy(s.values)).numpy() for s in data.samples]).reshape(
+                len(data) * rows_each, -1
+            )
+            for data in (train, test)
+        ]
+        mean, modes = principal_components(flat[0], min(count, len(flat[0]) - 1))
+        restored = ((flat[1] - mean) @ modes.T @ modes + mean).reshape(len(test), frames, -1, 3)
+        restored = setting.scaling.undo(torch.from_numpy(restored.astype(np.float32))).numpy()
+        pairs = zip(restored, test.samples, strict=True)
+        return float(np.mean([metrics.relative_error(r, s.values) for r, s in pairs]))
 
-    mean, modes = principal_components(blocks(train), LATENTS * ny * nx)
-    flat = blocks(test) - mean
-    restored = (flat @ modes.T @ modes + mean).reshape(len(test), frames, -1, 3)
-    restored = setting.scaling.undo(torch.from_numpy(restored.astype(np.float32))).numpy()
-    pca = [metrics.relative_error(r, s.values) for r, s in zip(restored, test.samples, strict=True)]
     result = {
         "seed": seed,
         "parameters": parameter_count(model),
         "steps": training.step,
         "compression": test.samples[0].values.size / latents,
         "error": float(np.mean(errors)),
-        "pca": float(np.mean(pca)),
+        "pca_of_trajectories": pca(1, latents),
+        "pca_of_blocks": pca(frames // BLOCK, LATENTS * ny * nx),
     }
     print(result)
     with open(out, "w") as file:
@@ -70,4 +77,5 @@ def main(folder, out, seed):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+    seed, seconds = [*sys.argv[3:], *["0", SECONDS][len(sys.argv) - 3 :]]
+    main(sys.argv[1], sys.argv[2], int(seed), float(seconds))

@@ -20,6 +20,8 @@ from ..geometry import FEATURES, Geometry
 from ..networks.blocks import mlp
 
 EDGE_FEATURES = 4 + 2 * FEATURES
+GATHERED = 2**20
+"""Numbers gathered at once: larger pieces leave the caches, and every one is new memory for the system to clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,13 @@ class KernelTransfer(nn.Module):
         return (score.softmax(dim=1) * (1 + factor)).transpose(1, 2)
 
     def forward(self, values: Tensor, edges: Edges) -> Tensor:
-        targets = len(edges.index)
+        weights, (targets, k), channels = self.weights(edges), edges.index.shape, values.shape[2]
+        frames = max(1, GATHERED // (targets * k * channels))
+        parts = [self._carry(part, weights, edges.index) for part in values.split(frames, dim=1)]
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]  # (targets, time, heads * channels)
+
+    def _carry(self, values: Tensor, weights: Tensor, index: Tensor) -> Tensor:
         sources, time, channels = values.shape
-        gathered = values.reshape(sources, -1)[edges.index]  # (targets, k, time * channels)
-        carried = torch.bmm(self.weights(edges), gathered)  # (targets, heads, time * channels)
-        return carried.view(targets, -1, time, channels).transpose(1, 2).flatten(2)  # (targets, time, heads * channels)
+        gathered = values.reshape(sources, -1)[index]  # (targets, k, time * channels)
+        carried = torch.bmm(weights.to(gathered), gathered)  # (targets, heads, time * channels)
+        return carried.view(len(index), -1, time, channels).transpose(1, 2).flatten(2)

@@ -84,9 +84,10 @@ class Evaluate(Stage):
         readings = [fidelity.numbers_in(model, prompt) for prompt in prompts]
         tasks = {
             "first frame": evaluation.from_frames(model, params.members, draw),
-            "mean alone": evaluation.from_frames(model, 1, replace(draw, members_share_mean=True)),
             "prompt alone": evaluation.from_prompts(model, prompts, readings, params.members, draw),
         }
+        if model.design.mean != "none":
+            tasks["mean alone"] = evaluation.from_frames(model, 1, replace(draw, members_share_mean=True))
         found, rows = {}, []
         for k, (task, drawer) in enumerate(tasks.items()):
             context.progress(k, len(tasks) + 1, task)
