@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,8 +94,13 @@ class NumberScaling:
         found = [(columns[n] - m) / s for n, m, s in zip(self.names, self.mean, self.scale, strict=True)]
         return torch.from_numpy(np.stack(found, axis=1).astype(np.float32)) if found else torch.zeros(0, 0)
 
-    def check(self, given: Mapping[str, float]) -> None:
+    def check(self, given: Mapping[str, float], named: Iterable[str] | None = None) -> None:
         """Refuse numbers outside the training range.
+
+        Parameters
+        ----------
+        named : iterable of str, optional
+            Those that were given in so many words; the others are said to follow from them.
 
         Raises
         ------
@@ -106,8 +111,9 @@ class NumberScaling:
             low, high = self.low[i], self.high[i]
             slack = 0.005 * (high - low)
             if name in given and not low - slack <= given[name] <= high + slack:
+                follows = "" if named is None or name in named else ", which follows from the others,"
                 raise ValueError(
-                    f"{name} = {given[name]:.4g} {self.units[i]} is outside of what the model has seen, "
+                    f"{name} = {given[name]:.4g} {self.units[i]}{follows} is outside of what the model has seen, "
                     f"{low:.4g} to {high:.4g}; stay inside, or set `extrapolate: true` and mistrust the result"
                 )
 

@@ -248,3 +248,43 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been():
         again = stage().run(Context("again", 0, Path(), checkpoints=kept), params, **inputs)
         xr.testing.assert_identical(again["model"], whole["model"])
         np.testing.assert_array_equal(again["history"]["steps"], whole["history"]["steps"])
+
+
+# -- the checkpoint that ships
+
+
+class TestPretrained(StageContract):
+    stage_id = "text2pde.pretrained"
+    bad_params = [{"name": "weather"}]
+
+
+def test_the_checkpoint_is_small_and_says_how_it_was_made():
+    from fieldloom_text2pde.stages.pretrained import FOLDER
+
+    assert (FOLDER / "cylinder.safetensors").stat().st_size < 25e6
+    about = json.loads((FOLDER / "cylinder.json").read_text())["about"]
+    assert {"script", "seed", "effort"} <= set(about["recipe"])
+    assert about["scores"]["ours, 4 steps"]["error"] < 0.65 * about["scores"]["persistence"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "value"),
+    [
+        ("Show me the wake of a cylinder with a diameter of 10 cm at Re = 90", "radius", 0.05),
+        ("flow past a cylinder, radius 0.045 m, inflow 80 cm/s", "mean_velocity", 0.8),
+        ("a cylinder of radius 5 cm, 0.3 m behind the inlet, in a stream of 0.7 m/s", "reynolds", 70.0),
+    ],
+)
+def test_the_checkpoint_reads_prompts(prompt, name, value):
+    model = tiny.run("text2pde.pretrained", {})["model"]
+    table = tiny.run("text2pde.read-prompt", {"prompts": prompt}, model=model)["table"]
+    assert float(table[name][0]) == pytest.approx(value, rel=1e-6)
+    assert {"centre_x", "centre_y", "radius", "mean_velocity", "viscosity"} <= set(table.data_vars)
+
+
+def test_the_checkpoint_refuses_what_it_has_not_seen():
+    model = tiny.run("text2pde.pretrained", {})["model"]
+    with pytest.raises(
+        ValueError, match=r"reynolds = 5000 1 is outside of what the model has seen, .* to .*extrapolate"
+    ):
+        tiny.run("text2pde.read-prompt", {"prompts": "a wake at a Reynolds number of 5000"}, model=model)

@@ -165,7 +165,7 @@ def asked_numbers(context: Context, model: Generator, params: Prompted) -> dict[
     """Numbers named by parameters or prompt, within what the model has seen."""
     from ..text.reading import read
 
-    given = dict(params.numbers)
+    given, named = dict(params.numbers), set(params.numbers)
     if params.prompt is not None:
         if model.text is None or model.tokenizer is None:
             raise ValueError("the model was trained without captions; it takes `numbers`, no `prompt`")
@@ -177,9 +177,9 @@ def asked_numbers(context: Context, model: Generator, params: Prompted) -> dict[
         if reading.unknown:
             context.log.warning("words that no caption used: %s", ", ".join(reading.unknown[:5]))
         known = {k: v for k, v in reading.values.items() if k in model.setting.numbers.names}
-        given = model.setting.consistent(known) | given
+        given, named = model.setting.consistent(known) | given, named | set(known)
     if not params.extrapolate:
-        model.setting.numbers.check(given)
+        model.setting.numbers.check(given, named)
     context.log.info("asked for: %s", ", ".join(f"{k} = {v:.4g}" for k, v in given.items()) or "no numbers")
     return given
 
