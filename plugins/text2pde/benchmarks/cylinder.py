@@ -149,7 +149,7 @@ def main(folder, out, seed, effort=1.0, checkpoint=None):
 
     none = [None] * len(test)
     scored("mean", evaluation.from_frames(model, 1, replace(draw, members_share_mean=True)), ties)
-    scored("ours, 4 steps", evaluation.from_frames(model, 8, draw), ties)
+    scored("ours, 2 steps", evaluation.from_frames(model, 8, draw), ties)
     result["by_steps"] = evaluation.by_steps(model, test.some(range(10)), ties[:10], draw) if seed == 0 else None
     rng = np.random.default_rng(seed + 1)
     asked = [c[0].text for c in captions_of(rng, test, 1, held_out=True)]

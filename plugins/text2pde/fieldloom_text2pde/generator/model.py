@@ -337,7 +337,7 @@ class Draw:
 
     seed: int = 0
     sampler: str = "flow-euler"
-    steps: int = 4
+    steps: int = 2
     opening_steps: int = 8
     guidance: float = 1.0
     antithetic: bool = True

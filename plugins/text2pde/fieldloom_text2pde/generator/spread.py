@@ -12,7 +12,7 @@ from .model import Draw, Generator
 LIMITS = (0.5, 2.0)
 
 
-def set_spread(model: Generator, held_out: Trajectories, members: int, seed: int, steps: int = 4) -> float:
+def set_spread(model: Generator, held_out: Trajectories, members: int, seed: int, steps: int = 2) -> float:
     """Multiply residuals by one factor, so that spread and error of ensembles from first frames agree.
 
     Returns

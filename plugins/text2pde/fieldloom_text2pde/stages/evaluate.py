@@ -52,7 +52,7 @@ class Evaluate(Stage):
         """Sampling."""
 
         members: int = param(8, "Members of each ensemble.", ge=1, le=256)
-        steps: int = param(4, "Evaluations of the network for each trajectory.", ge=1, le=1000)
+        steps: int = param(2, "Evaluations of the network for each trajectory.", ge=1, le=1000)
         sampler: Sampler = param("flow-euler", "How noise becomes data.")
         most: int = param(40, "Largest number of test trajectories.", ge=1)
 

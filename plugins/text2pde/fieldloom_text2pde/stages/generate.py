@@ -55,7 +55,7 @@ class Generate(Stage):
         sample: int = param(0, "Which sample of the domain.", ge=0)
         members: int = param(8, "Trajectories in the ensemble.", ge=1, le=1024)
         sampler: Sampler = param("flow-euler", "How noise becomes data.")
-        steps: int = param(4, "Evaluations of the network for each trajectory.", ge=1, le=1000)
+        steps: int = param(2, "Evaluations of the network for each trajectory.", ge=1, le=1000)
         opening_steps: int = param(8, "The same for a first frame.", ge=1, le=1000)
         guidance: float = param(1.0, "Above 1, conditions are exaggerated (classifier-free guidance).", ge=0.0, le=20.0)
         check: bool = param(True, "Keep first frames that show what the prompt asks for, where it can be counted.")
