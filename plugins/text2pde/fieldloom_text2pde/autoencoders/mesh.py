@@ -157,10 +157,13 @@ class MeshAutoencoder(nn.Module):
 
     def _onto_points(self, frames: Tensor, domain: Domain) -> Tensor:
         assert isinstance(domain, MeshDomain)
-        graph, time = domain.graph, len(frames)
+        graph = domain.graph
         values = frames.flatten(2).permute(2, 0, 1)  # (ny * nx, time, channels)
         carried = self.scatter(values, graph.out_of_grid)  # (n, time, heads * channels)
-        seen = graph.node_features[:, None].expand(-1, time, -1)
-        out = self.linear(carried) + self.head(torch.cat([carried, seen], dim=-1))
+        first, last = self.head[0], self.head[2]
+        wide = carried.shape[-1]  # what the walls add to the first layer is the same in all frames
+        walls = nn.functional.linear(graph.node_features, first.weight[:, wide:], first.bias)[:, None]
+        hidden = nn.functional.linear(carried, first.weight[:, :wide]) + walls
+        out = self.linear(carried) + last(nn.functional.silu(hidden))
         factor = 1 - self.stays * (1 - graph.no_slip[:, None])  # (n, fields)
         return out.transpose(0, 1) * factor
