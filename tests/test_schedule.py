@@ -67,5 +67,6 @@ def test_scheduled_runs_start_and_reuse(write, tmp_path):
         for process in processes:
             os.killpg(process.pid, 9)
             process.wait()
-    statuses = [{row["status"] for row in Store(store).ledger.instances(run["id"])} for run in reversed(runs())]
-    assert statuses[:2] == [{"done"}, {"cached"}]
+    statuses = [{row["status"] for row in Store(store).ledger.instances(run["id"])} for run in runs()]
+    assert statuses.count({"done"}) == 1  # whichever of those that started in one second came first
+    assert statuses.count({"cached"}) == len(statuses) - 1

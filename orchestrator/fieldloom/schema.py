@@ -46,13 +46,14 @@ def _rule(registry: Registry, stage_id: str, stage: type[Stage], definitions: di
         }
         for name, port in stage.inputs.items()
     }
+    wanted = [name for name, port in stage.inputs.items() if not port.optional]
     then: dict[str, Any] = {
         "properties": {
             "with": params,
-            "inputs": {"type": "object", "properties": inputs, "required": list(inputs), "additionalProperties": False},
+            "inputs": {"type": "object", "properties": inputs, "required": wanted, "additionalProperties": False},
         }
     }
-    needed = (["with"] if params.get("required") else []) + (["inputs"] if inputs else [])
+    needed = (["with"] if params.get("required") else []) + (["inputs"] if wanted else [])
     if needed:
         then["required"] = needed
     return {"if": {"properties": {"uses": {"const": stage_id}}}, "then": then}

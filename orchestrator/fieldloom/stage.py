@@ -93,6 +93,8 @@ class Port:
         against it. :mod:`fieldloom.contracts` makes such ports.
     many : bool
         Input only: the port takes any number of instances (``step.*``), as a :class:`~fieldloom.Collection`.
+    optional : bool
+        Input only: ``input_ports`` may leave the port out for some parameters.
     extra : bool
         Whether the Dataset may hold variables that are not listed.
     open : bool
@@ -110,6 +112,7 @@ class Port:
     attrs: tuple[str, ...] = ()
     contract: str = ""
     many: bool = False
+    optional: bool = False
     extra: bool = True
     open: bool = False
     tree: bool = False

@@ -71,7 +71,9 @@ class Generate(Stage):
 
     inputs: Mapping[str, Port] = {
         "model": MODEL,
-        "domain": field_port("The mesh or grid; with fields over time if its first instant is to be continued."),
+        "domain": field_port(
+            "The mesh or grid; with fields over time if its first instant is to be continued.", optional=True
+        ),
     }
     outputs: Mapping[str, Port] = {
         "mean": field_port("Mean of the ensemble, and its standard deviation as <field>_std.", open=True),
