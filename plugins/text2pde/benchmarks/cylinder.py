@@ -81,7 +81,7 @@ def finer(model, folder, which):
     coarse = wakes(folder, which)
     rows = []
     for f, c in zip(fine.samples, coarse.samples, strict=True):
-        index, weights = forecasters._barycentric(f.points, c.points)
+        index, weights = forecasters.barycentric(f.points, c.points)
         on_coarse = (f.values[:, index] * weights[None, ..., None]).sum(axis=2).astype(np.float32)
         domains = [model.mesh_domain(s.points, s.triangles) for s in (c, f)]
         with torch.no_grad():

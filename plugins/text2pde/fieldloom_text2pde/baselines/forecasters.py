@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..pipeline import domains_of, mirrored, sticking_channels, tensors_of
 from ..training import Schedule, Training
 from ..trajectories import Sample, Trajectories
 from .mesh_operator import MeshOperator
-from .pod import fit_pod_ridge
+from .pod import fit_pod_ridge, principal_modes
 
 Array = NDArray[np.floating[Any]]
 Forecaster = Callable[[Sample], Array]
@@ -58,8 +59,6 @@ def persistence(train: Trajectories) -> Fitted:
 
 def pod_ridge(train: Trajectories, setting: Setting, modes: int = 60) -> Fitted:
     """POD of trajectories on a common grid, ridge regression from numbers and the first frame's coefficients."""
-    import time
-
     start = time.process_time()
     shape = train.grid or GRID
     scale, shift = (np.asarray(v) for v in (setting.scaling.scale, setting.scaling.shift))
@@ -70,8 +69,6 @@ def pod_ridge(train: Trajectories, setting: Setting, modes: int = 60) -> Fitted:
 
     whole = np.stack([flat(s.values, s) for s in train.samples]).astype(np.float64)
     firsts = np.stack([flat(s.values[:1], s) for s in train.samples]).astype(np.float64)
-    from .pod import principal_modes
-
     first_mean, first_modes = principal_modes(firsts, min(modes, len(firsts) - 1))
     names = setting.numbers.names
 
@@ -185,11 +182,11 @@ def mesh_operator(
 
 def _onto_grid(sample: Sample, values: Array, grid: Array) -> Array:
     """Linear interpolation of (time, n, channels) to the points of a grid; the nearest value where there is no mesh."""
-    index, weights = _barycentric(sample.points, grid)
+    index, weights = barycentric(sample.points, grid)
     return np.asarray((values[:, index] * weights[None, ..., None]).sum(axis=2))
 
 
-def _barycentric(points: Array, targets: Array) -> tuple[NDArray[np.int64], Array]:
+def barycentric(points: Array, targets: Array) -> tuple[NDArray[np.int64], Array]:
     """Corners (targets, 3) and weights of the triangles in which points lie; outside, the nearest corner's."""
     triangulation = Delaunay(points)
     found = triangulation.find_simplex(targets)
@@ -216,6 +213,3 @@ def _off_grid(sample: Sample, frames: Array, train: Trajectories, shape: tuple[i
     whole = frames.reshape(len(frames), *shape, -1).transpose(1, 2, 0, 3)
     inside = np.clip(sample.points, (x[0], y[0]), (x[-1], y[-1]))[:, ::-1]
     return np.asarray(RegularGridInterpolator((y, x), whole)(inside).transpose(1, 0, 2))
-
-
-METHODS: Sequence[str] = ("persistence", "pod", "fno", "unet", "mesh-operator")

@@ -47,7 +47,7 @@ class Baseline(Stage):
         from ..baselines import forecasters
         from ..training import Schedule
         from .common import checkpoint, reporter, splits, use_threads
-        from .evaluate import _row
+        from .evaluate import score_row
 
         use_threads(context)
         parts = splits(inputs["fields"], inputs["captions"], params.fields)
@@ -74,4 +74,4 @@ class Baseline(Stage):
         context.log.info("%d parameters, %.1f CPU s of training", fitted.parameters, fitted.seconds)
         forecast = fitted.forecast
         found = evaluation.score(test, setting.scaling.scale, [None] * len(test), lambda s, _: forecast(s)[None])
-        return {"scores": table([_row(params.method, found, len(test))], SCORES, "Scores on test trajectories")}
+        return {"scores": table([score_row(params.method, found, len(test))], SCORES, "Scores on test trajectories")}

@@ -92,7 +92,7 @@ class Evaluate(Stage):
         for k, (task, drawer) in enumerate(tasks.items()):
             context.progress(k, len(tasks) + 1, task)
             found[task] = evaluation.score(test, model.setting.scaling.scale, domains, drawer)
-            rows.append(_row(task, found[task], len(test)))
+            rows.append(score_row(task, found[task], len(test)))
             context.log.info("%s: error %.4f, %.3f CPU s a trajectory", task, found[task].error, found[task].seconds)
         context.progress(len(tasks), len(tasks) + 1, "prompts")
         captions = inputs["captions"].isel(sample=rows_of)
@@ -113,7 +113,8 @@ class Evaluate(Stage):
         }
 
 
-def _row(task: str, s: Any, count: int) -> dict[str, Any]:
+def score_row(task: str, s: Any, count: int) -> dict[str, Any]:
+    """One row of the table of scores."""
     return {
         "task": task,
         "error": s.error,
