@@ -118,8 +118,8 @@ def collect(collection: Mapping[str, xr.Dataset], fields: Sequence[str] | None =
     Parameters
     ----------
     collection : mapping of str to Dataset
-        Populations, meshes or grids (of one kind), by the names of their instances. A fan-out's coordinates
-        (``Collection.coords``) count as numbers of its samples, too.
+        Populations, meshes or grids (of one kind), by the names of their instances. Where an instance is one
+        trajectory, its coordinates in the fan-out (``Collection.coords``) count as its numbers, too.
     fields : sequence of str, optional
         Which to take; all on nodes (or cells of a grid) over time unless given.
 
@@ -138,7 +138,7 @@ def collect(collection: Mapping[str, xr.Dataset], fields: Sequence[str] | None =
         if first is not None:
             _same(first, here)
         first = first or here
-        extra = _coordinates(collection, name)
+        extra = _coordinates(collection, name) if _is_one(data) else {}
         for i, sample in enumerate(_samples(data, channels, extra)):
             _finite(sample, channels, times, f"{name or 'the fields'}, trajectory {i}")
             found.append(sample)
@@ -251,6 +251,11 @@ def _words(value: Any) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], Channel):
         return ", ".join(f"{c.name} ({c.units or 'no unit'}, {c.count})" for c in value)
     return "no grid" if value is None else " x ".join(map(str, value))
+
+
+def _is_one(data: xr.Dataset) -> bool:
+    """Whether a Dataset is one trajectory rather than several."""
+    return "sample_edge" not in data.sizes and "sample" not in data.sizes
 
 
 def _coordinates(collection: Mapping[str, Any], name: str) -> dict[str, float]:

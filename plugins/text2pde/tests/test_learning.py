@@ -295,3 +295,10 @@ def test_one_mesh_is_one_trajectory_with_its_coordinates_as_numbers(waves):
     points, triangles = mesh_of(first)
     np.testing.assert_array_equal(found.samples[0].triangles, triangles)
     assert box_of(points) == found.box
+
+
+def test_parts_of_a_population_are_no_numbers_of_its_trajectories():
+    from fieldloom import Collection
+
+    found = collect(Collection.of(population(2), population(2, first=5), part=[0, 1]))
+    assert set(found.samples[3].numbers) == {"inflow", "viscosity"}
