@@ -109,8 +109,7 @@ def main(folder, out, seed, effort=1.0):
         opening_backbone=BackboneConfig(widths=(64, 96)),
     )
     model = Generator(setting, design, autoencoder, text, tokenizer)
-    pipeline.standardise_latents(model, pipeline.tensors_of(base), domains[: len(base)])
-    latents = pipeline.cache_latents(model, train, domains)
+    latents = pipeline.cache_latents(model, train, domains, measure=True)
     budget = pipeline.Budget(*(lasting(effort * s) for s in (MEAN, RESIDUAL, OPENING)))
     steps = {}
     prompts = pipeline.Prompts(model.embed, texts + [[swapped(t) for t in row] for row in texts])

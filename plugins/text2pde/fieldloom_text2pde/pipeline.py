@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from .autoencoders.grid import GridAutoencoder, GridAutoencoderConfig, frames_of
 from .autoencoders.learning import Autoencoder, encode_all
 from .autoencoders.mesh import MeshAutoencoder, MeshAutoencoderConfig
 from .domains import Domain
-from .generator.learning import Dropping, Examples, train_field_mean, train_mean, train_residual
+from .generator.learning import Dropping, Examples, channel_scale, train_field_mean, train_mean, train_residual
 from .generator.model import Generator
 from .generator.setting import Setting
 from .generator.two_part import Conditions
@@ -152,20 +153,23 @@ class Latents:
         return Conditions(self.walls, self.numbers, torch.ones_like(self.numbers), pooled, frame)
 
 
-def standardise_latents(model: Generator, values: Sequence[Tensor], domains: Sequence[Domain]) -> None:
-    """Measure the latents of a training set: the generator then works with mean 0 and deviation 1 a channel."""
-    scaled = [model.setting.scaling.apply(v) for v in values]
-    latents = encode_all(model.autoencoder, scaled, domains)
-    model.latent_shift.copy_(latents.mean(dim=(0, 1, 3, 4))[:, None, None])
-    model.latent_scale.copy_(latents.std(dim=(0, 1, 3, 4))[:, None, None].clamp_min(1e-6))
-
-
 @torch.no_grad()
-def cache_latents(model: Generator, trajectories: Trajectories, domains: Sequence[Domain]) -> Latents:
-    """Encode a training set."""
+def cache_latents(
+    model: Generator, trajectories: Trajectories, domains: Sequence[Domain], *, measure: bool = False
+) -> Latents:
+    """Encode a training set.
+
+    Parameters
+    ----------
+    measure : bool
+        Set the generator's shift and scale so that these latents have mean 0 and deviation 1 in every channel.
+    """
     values = tensors_of(trajectories, model.latent_scale.device)
-    scaled = [model.setting.scaling.apply(v) for v in values]
-    latents = (encode_all(model.autoencoder, scaled, domains) - model.latent_shift) / model.latent_scale
+    latents = encode_all(model.autoencoder, [model.setting.scaling.apply(v) for v in values], domains)
+    if measure:
+        model.latent_shift.copy_(latents.mean(dim=(0, 1, 3, 4))[:, None, None])
+        model.latent_scale.copy_(channel_scale(latents))
+    latents = (latents - model.latent_shift) / model.latent_scale
     first = latents[:, 0]
     if model.autoencoder.config.block > 1:
         first = torch.cat([model.encode_frame([v[0]], [d]) for v, d in zip(values, domains, strict=True)])
@@ -211,64 +215,48 @@ def train_generator(
     saved : mapping of str to dict, optional
         State of the part at which an earlier call was interrupted; parts before it are in the model already.
     """
-    order = ("mean", "residual", "opening", "opening-residual")
-    resumed = next(iter(saved or {}), order[0])
+    parts = _parts(model, train, domains, latents, budget, seed, prompts, dropping)
+    names, state = list(parts), dict(saved or {})
+    for name in names[names.index(next(iter(state), names[0])) :]:
+        parts[name](after_step=monitor and partial(monitor, name), resume=state.get(name))
 
-    def after(name: str) -> Callable[[Training], None] | None:
-        return None if monitor is None else lambda training: monitor(name, training)
 
-    def state(name: str) -> dict[str, Tensor] | None:
-        return (saved or {}).get(name)
+def _parts(
+    model: Generator,
+    train: Trajectories,
+    domains: Sequence[Domain],
+    latents: Latents,
+    budget: Budget,
+    seed: int,
+    prompts: Prompts | None,
+    dropping: Dropping,
+) -> dict[str, Callable[..., object]]:
+    """The trainings by name, in order; each takes ``after_step`` and ``resume``."""
+    whole = Examples(latents.values, latents.given(framed=True, text=model.text_width), prompts)
+    start = Examples(latents.first[:, None], latents.given(framed=False, text=model.text_width), prompts)
+    size, continuation, opening = budget.batch, model.continuation, model.opening
 
-    def due(name: str) -> bool:
-        return order.index(name) >= order.index(resumed)
-
-    width = model.text_width
-    whole = Examples(latents.values, latents.given(framed=True, text=width), prompts)
-    if due("mean") and model.field_mean is not None:
-        frames = torch.stack(
-            [
-                frames_of(model.setting.scaling.apply(v), train.grid or (1, 1))
-                for v in tensors_of(train, latents.values.device)
-            ]
-        )
+    def field_mean(**options: Any) -> None:
+        assert model.field_mean is not None
+        scaled = [model.setting.scaling.apply(v) for v in tensors_of(train, latents.values.device)]
+        frames = torch.stack([frames_of(v, model.autoencoder.config.shape) for v in scaled])
         walls = domains[0].walls.to(frames)
-        train_field_mean(
-            model.field_mean,
-            frames,
-            walls,
-            latents.numbers,
-            budget.mean,
-            budget.batch,
-            seed,
-            after("mean"),
-            state("mean"),
-        )
-    elif due("mean") and model.continuation.mean is not None:
-        train_mean(model.continuation, whole, budget.mean, budget.batch, seed, dropping, after("mean"), state("mean"))
-    if due("residual"):
-        means = field_mean_latents(model, train, domains, latents)
-        train_residual(
-            model.continuation, whole, budget.residual, budget.batch, seed + 1, dropping, means, after("residual"),
-            state("residual"),
-        )  # fmt: skip
+        train_field_mean(model.field_mean, frames, walls, latents.numbers, budget.mean, size, seed, **options)
+
+    def residual(**options: Any) -> None:
+        means = field_mean_latents(model, train, domains, latents)  # only now is the mean trained
+        train_residual(continuation, whole, budget.residual, size, seed + 1, dropping, means, **options)
+
+    parts: dict[str, Callable[..., object]] = {}
+    if model.field_mean is not None:
+        parts["mean"] = field_mean
+    elif continuation.mean is not None:
+        parts["mean"] = partial(train_mean, continuation, whole, budget.mean, size, seed, dropping)
+    parts["residual"] = residual
     if budget.opening is not None:
-        start = Examples(latents.first[:, None], latents.given(framed=False, text=width), prompts)
-        if due("opening"):
-            train_mean(
-                model.opening,
-                start,
-                budget.opening,
-                budget.batch,
-                seed + 2,
-                dropping,
-                after("opening"),
-                state("opening"),
-            )
-        train_residual(
-            model.opening, start, budget.opening, budget.batch, seed + 3, dropping, None, after("opening-residual"),
-            state("opening-residual"),
-        )  # fmt: skip
+        parts["opening"] = partial(train_mean, opening, start, budget.opening, size, seed + 2, dropping)
+        parts["opening-residual"] = partial(train_residual, opening, start, budget.opening, size, seed + 3, dropping)
+    return parts
 
 
 @torch.no_grad()

@@ -217,3 +217,19 @@ class Training:
         self.generator.set_state(state["generator"])
         self.losses = state["losses"].tolist()
         self.spent, self.step = float(state["spent"]), len(self.losses)
+
+
+def train(
+    module: nn.Module,
+    loss: Loss,
+    schedule: Schedule,
+    seed: int,
+    after_step: Callable[[Training], None] | None = None,
+    resume: dict[str, Tensor] | None = None,
+) -> Training:
+    """Train a network in place, from the start or from where an earlier training's state was taken."""
+    training = Training(module, schedule, seed)
+    if resume is not None:
+        training.resume(resume)
+    training.run(loss, after_step)
+    return training

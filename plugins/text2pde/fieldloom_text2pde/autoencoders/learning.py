@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..domains import Domain
-from ..training import Schedule, Training
+from ..training import Schedule, Training, train
 from .convolution import divergence_from_normal, draw
 from .grid import GridAutoencoder
 from .mesh import MeshAutoencoder
@@ -101,11 +101,7 @@ def train_autoencoder(
     resume : dict, optional
         An earlier training's state.
     """
-    training = Training(model, schedule, seed)
-    if resume is not None:
-        training.resume(resume)
-    training.run(lambda generator: loss(model, values, domains, generator), after_step)
-    return training
+    return train(model, lambda generator: loss(model, values, domains, generator), schedule, seed, after_step, resume)
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from ..generator.learning import train_field_mean
 from ..generator.setting import Setting
 from ..pipeline import domains_of, mirrored, sticking_channels, tensors_of
 from ..training import Schedule, Training
+from ..training import train as train_network
 from ..trajectories import Sample, Trajectories
 from .mesh_operator import MeshOperator
 from .pod import fit_pod_ridge, principal_modes
@@ -163,10 +164,7 @@ def mesh_operator(
         errors = [(o - values[i][1:]).square().mean() for o, i in zip(out, chosen, strict=True)]
         return torch.stack(errors).mean()
 
-    training = Training(network, schedule, seed)
-    if resume is not None:
-        training.resume(resume)
-    training.run(loss, after_step)
+    training = train_network(network, loss, schedule, seed, after_step, resume)
 
     @torch.no_grad()
     def forecast(sample: Sample) -> Array:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..training import Schedule, Training
+from ..training import Schedule, Training, train
 from .field_mean import FieldMean
 from .two_part import Conditions, TwoPart
 
@@ -42,7 +42,7 @@ class Dropping:
 
         known = given.known * keep(self.numbers, given.known.shape[1]) * keep(self.all_numbers, 1)
         pooled = given.pooled * keep(self.prompt, 1)
-        return Conditions(given.walls, given.numbers, known, pooled, given.frame, given.tokens, given.mask)
+        return replace(given, known=known, pooled=pooled)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Examples:
         given = self.given.rows(index)
         if self.prompts is not None:
             pooled, tokens, mask = self.prompts(index, generator)
-            given = Conditions(given.walls, given.numbers, given.known, pooled, given.frame, tokens, mask)
+            given = replace(given, pooled=pooled, tokens=tokens, mask=mask)
         return index, self.latents[index], given
 
 
@@ -90,7 +90,7 @@ def train_mean(
         error = (part.expected(dropping(given, generator)) - latents) / scale
         return error.square().mean()
 
-    return _run(part, loss, schedule, seed, after_step, resume)
+    return train(part, loss, schedule, seed, after_step, resume)
 
 
 def train_residual(
@@ -132,7 +132,7 @@ def train_residual(
         given = dropping(given, generator)
         return part.residual_loss(latents, mean_of(index, given), given, generator)
 
-    return _run(part, loss, schedule, seed, after_step, resume)
+    return train(part, loss, schedule, seed, after_step, resume)
 
 
 def train_field_mean(
@@ -162,7 +162,7 @@ def train_field_mean(
         out = network(truth[:, 0], walls.expand(len(index), -1, -1, -1), numbers[index])
         return _relative(out - truth, truth)
 
-    return _run(network, loss, schedule, seed, after_step, resume)
+    return train(network, loss, schedule, seed, after_step, resume)
 
 
 def _relative(error: Tensor, truth: Tensor) -> Tensor:
@@ -173,18 +173,3 @@ def _relative(error: Tensor, truth: Tensor) -> Tensor:
 def channel_scale(latents: Tensor) -> Tensor:
     """Root mean square of the deviation of each channel from its mean, shape (channels, 1, 1)."""
     return latents.std(dim=(0, 1, 3, 4))[:, None, None].clamp_min(1e-6)
-
-
-def _run(
-    module: torch.nn.Module,
-    loss: Callable[[torch.Generator], Tensor],
-    schedule: Schedule,
-    seed: int,
-    after_step: After | None,
-    resume: dict[str, Tensor] | None,
-) -> Training:
-    training = Training(module, schedule, seed)
-    if resume is not None:
-        training.resume(resume)
-    training.run(loss, after_step)
-    return training

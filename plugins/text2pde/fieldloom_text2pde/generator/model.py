@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from .. import weights
 from ..autoencoders.grid import GridAutoencoder, GridAutoencoderConfig, frames_of, points_of
 from ..autoencoders.mesh import MeshAutoencoder, MeshAutoencoderConfig
 from ..domains import Domain, MeshDomain
-from ..geometry import Geometry, geometry_of
+from ..geometry import geometry_of
 from ..text.encoder import TextEncoder
 from ..text.hugging_face import PretrainedText
 from ..text.tokenizer import Tokenizer
@@ -116,12 +116,7 @@ class Generator(nn.Module):
                 f"the mesh reaches from {low} to {high} m, {beyond:.3g} m beyond the box of the model, "
                 f"{list(box.low)} to {list(box.high)} m; move it there, or train on such meshes"
             )
-        return self.domain_at(points, geometry_of(points, triangles, self.setting.walls, box))
-
-    def domain_at(self, points: NDArray[np.float64], geometry: Geometry) -> MeshDomain:
-        """Tie any points to the latent grid, with the walls of a geometry."""
-        assert isinstance(self.autoencoder, MeshAutoencoder)
-        return self.autoencoder.domain(points, geometry)
+        return self.autoencoder.domain(points, geometry_of(points, triangles, self.setting.walls, box))
 
     def latent_walls(self, domains: Sequence[Domain]) -> Tensor:
         """What the latent grid knows of the walls, (batch, walls, ny, nx)."""
@@ -147,31 +142,28 @@ class Generator(nn.Module):
     # ------------------------------------------------------------------ conditions
 
     def conditions(
-        self, domains: Sequence[Domain], numbers: Mapping[str, float], prompt: str | None, frame: Tensor | None
+        self, domain: Domain, numbers: Mapping[str, float], prompt: str | None, frame: Tensor | None
     ) -> Conditions:
-        """The same numbers and prompt for all domains.
+        """What is known of one trajectory: a batch of one.
 
         Parameters
         ----------
         numbers : mapping of str to float
             SI units; those that are missing stay unknown.
-        frame : Tensor, shape (batch, latents, ny', nx'), optional
+        frame : Tensor, shape (1, latents, ny', nx'), optional
         """
-        n = len(domains)
-        values, known = (x.expand(n, -1).to(self.latent_scale) for x in self.setting.numbers.standardise(numbers))
-        pooled, tokens, mask = self.embed_prompts([prompt] * n if prompt else None, n)
-        return Conditions(self.latent_walls(domains), values, known, pooled, frame, tokens, mask)
+        values, known = (x[None].to(self.latent_scale) for x in self.setting.numbers.standardise(numbers))
+        pooled, tokens, mask = self.embed_prompt(prompt)
+        return Conditions(self.latent_walls([domain]), values, known, pooled, frame, tokens, mask)
 
-    def embed_prompts(
-        self, prompts: Sequence[str | None] | None, n: int
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Embeddings (n, width), tokens and mask of prompts; zeros without prompts."""
+    def embed_prompt(self, prompt: str | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Embedding (1, width), tokens and mask of a prompt; zeros without one."""
         if not self.text_width:
-            return self.latent_scale.new_zeros(n, 0), None, None
-        if prompts is None:
-            zero = self.latent_scale.new_zeros(n, self.text_width)
-            return zero, zero[:, None], torch.ones(n, 1, dtype=torch.bool, device=zero.device)
-        return self.embed([p or "" for p in prompts])
+            return self.latent_scale.new_zeros(1, 0), None, None
+        if not prompt:
+            zero = self.latent_scale.new_zeros(1, self.text_width)
+            return zero, zero[:, None], torch.ones(1, 1, dtype=torch.bool, device=zero.device)
+        return self.embed([prompt])
 
     @torch.no_grad()
     def embed(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
@@ -220,7 +212,7 @@ class Generator(nn.Module):
     ) -> Array:
         """An ensemble (members, time, n, channels) from a first frame (n, channels), physical units."""
         first = torch.from_numpy(frame).to(self.latent_scale)
-        given = self.conditions([domain], numbers, prompt, self.encode_frame([first], [domain]))
+        given = self.conditions(domain, numbers, prompt, self.encode_frame([first], [domain]))
         rows = given.rows(torch.zeros(members, dtype=torch.int64))
         return np.asarray(self.draw_trajectories(domain, rows, draw, first.expand(members, -1, -1)).cpu())
 
@@ -234,8 +226,9 @@ class Generator(nn.Module):
         wanted: Callable[[Array], bool] | None = None,
     ) -> Array:
         """An ensemble (members, time, n, channels) from numbers and a prompt alone, physical units."""
-        start = self.draw_frame(domain, self.conditions([domain], numbers, prompt, None), members, draw, wanted)
-        given = self.conditions([domain] * members, numbers, prompt, start)
+        alone = self.conditions(domain, numbers, prompt, None)
+        start = self.draw_frame(domain, alone, members, draw, wanted)
+        given = replace(alone.rows(torch.zeros(members, dtype=torch.int64)), frame=start)
         return np.asarray(self.draw_trajectories(domain, given, draw).cpu())
 
     @torch.no_grad()

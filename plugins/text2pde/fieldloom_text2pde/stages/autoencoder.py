@@ -97,7 +97,7 @@ class TrainAutoencoder(Stage):
             Schedule(params.steps, params.learning_rate),
             loss,
             context.seed,
-            reporter(context, "autoencoder", 0.0, 0.95),
+            reporter(context, "autoencoder", 0.95),
             checkpoint(context, "autoencoder"),
         )
         rows, worst = _scores(model, setting, parts["test"])
@@ -212,8 +212,7 @@ class Encode(Stage):
         train = pipeline.mirrored(train) if params.mirror and train.grid else train
         model = Generator(setting, Design(), autoencoder).to(context.device)
         domains = pipeline.domains_of(autoencoder, setting, train)
-        pipeline.standardise_latents(model, pipeline.tensors_of(train, context.device), domains)
-        found = pipeline.cache_latents(model, train, domains)
+        found = pipeline.cache_latents(model, train, domains, measure=True)
         arrays = {
             "latents": found.values,
             "first": found.first,

@@ -56,7 +56,7 @@ class Baseline(Stage):
         setting = pipeline.learn_setting(train)
         schedule = Schedule(params.steps, params.learning_rate, average=0.99)
         training: Any = {
-            "after_step": reporter(context, params.method, 0.0, 0.9),
+            "after_step": reporter(context, params.method, 0.9),
             "resume": checkpoint(context, params.method),
             "batch": params.batch,
         }

@@ -1,4 +1,4 @@
-"""What several stages do first and last: take splits apart, keep checkpoints, draw curves."""
+"""What several stages do first and last: take splits apart, report progress, keep checkpoints."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ def use_threads(context: Context) -> None:
     torch.set_num_threads(context.threads)
 
 
-def reporter(context: Context, label: str, before: float, part: float) -> Callable[[Training], None]:
-    """Show progress of a training that is ``part`` of the stage, after ``before`` of it; save checkpoints."""
+def reporter(context: Context, label: str, part: float) -> Callable[[Training], None]:
+    """Show progress of a training that is the first ``part`` of the stage; save checkpoints."""
     from ..weights import to_dataset
 
     def after(training: Training) -> None:
         if training.step % SAVE_EVERY == 0 and training.share < 1:
             context.checkpoints.save(training.step, to_dataset(training.state(), {"part": label}))
         message = f"{label}: step {training.step}, loss {training.losses[-1]:.4g}"
-        context.progress(before + part * min(training.share, 1.0), 1.0, message)
+        context.progress(part * min(training.share, 1.0), 1.0, message)
 
     return after
 
