@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import VISCOSITY, wakes
+from data import VISCOSITY, wake, wakes
 from fieldloom_text2pde import evaluation, fidelity, metrics, pipeline
 from fieldloom_text2pde.autoencoders.learning import ReconstructionLoss, reconstructions, train_autoencoder
 from fieldloom_text2pde.baselines import forecasters
@@ -28,11 +28,13 @@ from fieldloom_text2pde.generator.spread import set_spread
 from fieldloom_text2pde.interpolation import interpolation_floor
 from fieldloom_text2pde.networks.blocks import parameter_count
 from fieldloom_text2pde.text.captions import cylinder
+from fieldloom_text2pde.text.reading import read
 from fieldloom_text2pde.text.tokenizer import Tokenizer
 from fieldloom_text2pde.text.training import train_text
 from fieldloom_text2pde.training import Schedule
 
 AUTOENCODER, MEAN, RESIDUAL, OPENING, TEXT_STEPS = 60.0, 75.0, 45.0, 30.0, 1000
+TEST = range(340, 380)
 QUANTITIES = ("centre_x", "centre_y", "radius", "mean_velocity", "reynolds")
 
 
@@ -92,6 +94,36 @@ def finer(model, folder, which):
     return {"encoded_mesh": float(same), "twice_finer": float(twice)}
 
 
+def cost(model, test, ties):
+    """CPU seconds of a member of 8 on the first test mesh, decoding included, and of our solver for the same frames."""
+    sample, domain = test.samples[0], ties[0]
+    known = sample.numbers_in(model.setting.numbers.names)
+    model.continued(domain, sample.values[0], known, 8, Draw())
+    start = time.process_time()
+    for _ in range(3):
+        model.continued(domain, sample.values[0], known, 8, Draw())
+    drawn = (time.process_time() - start) / 24
+    start = time.process_time()
+    wake(TEST[0])
+    return {"nodes": len(sample.points), "drawn": drawn, "solved": time.process_time() - start}
+
+
+def read_exactly(model, test, seed):
+    """Part of the quantities in new captions that are read exactly, in trained and in unseen phrasing."""
+    found = {}
+    for name, held_out in (("trained", False), ("unseen", True)):
+        rows = captions_of(np.random.default_rng(seed + 7), test, 8, held_out)
+        hits = []
+        for caption in (c for row in rows for c in row):
+            try:
+                values = read(caption.text, model.text, model.tokenizer).values
+            except ValueError:  # a misreading that contradicts itself
+                values = {}
+            hits += [abs(values.get(q, 1e9) - v) <= 1e-6 * abs(v) for q, v in caption.values().items()]
+        found[name] = float(np.mean(hits))
+    return found
+
+
 def throughput(model, train, domains, latents):
     """CPU seconds of one step on cached latents, and of encoding the batch that it would need otherwise."""
     values = pipeline.tensors_of(train)
@@ -113,7 +145,7 @@ def throughput(model, train, domains, latents):
 def main(folder, out, seed, effort=1.0, checkpoint=None):
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    train, held, test = (wakes(folder, r) for r in (range(300), range(300, 320), range(340, 380)))
+    train, held, test = (wakes(folder, r) for r in (range(300), range(300, 320), TEST))
     setting = pipeline.learn_setting(train, "cylinder")
     autoencoder = pipeline.build_autoencoder(train, seed)
     domains = pipeline.domains_of(autoencoder, setting, train)
@@ -158,6 +190,8 @@ def main(folder, out, seed, effort=1.0, checkpoint=None):
     scored("numbers alone", evaluation.from_prompts(model, [""] * len(test), numbers, 8, draw), ties)
     result["read_back"] = read_back(model, test, ties, numbers, draw)
     result["finer"] = finer(model, folder, range(390, 394)) if seed == 0 else None
+    result["cost"] = cost(model, test, ties)
+    result["read_exactly"] = read_exactly(model, test, seed)
     result["throughput"] = throughput(model, train, domains, latents)
     fitted = {"persistence": forecasters.persistence(train), "pod": forecasters.pod_ridge(train, setting)}
     if checkpoint is None:

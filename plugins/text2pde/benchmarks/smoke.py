@@ -112,7 +112,7 @@ def main(folder, out, seed, effort=1.0):
     latents = pipeline.cache_latents(model, train, domains, measure=True)
     budget = pipeline.Budget(*(lasting(effort * s) for s in (MEAN, RESIDUAL, OPENING)))
     steps = {}
-    prompts = pipeline.Prompts(model.embed, texts + [[swapped(t) for t in row] for row in texts])
+    prompts = pipeline.Prompts(model.embed, texts + [[wording.other_side(t) for t in row] for row in texts])
     pipeline.train_generator(
         model, train, domains, latents, budget, seed, prompts, Dropping(0.05, 0.05, 0.1),
         monitor=lambda name, t: steps.update({name: t.step}),
@@ -147,11 +147,6 @@ def main(folder, out, seed, effort=1.0):
     print(result["prompts"], result["prompts, checked"], flush=True)
     with open(out, "w") as file:
         json.dump(result, file, indent=1)
-
-
-def swapped(text):
-    """Left for right, in the caption of a mirror image."""
-    return text.replace("left", "\0").replace("right", "left").replace("\0", "right")
 
 
 if __name__ == "__main__":

@@ -224,21 +224,14 @@ def _cached(data: xr.Dataset) -> Any:
 
 
 def _texts(captions: xr.Dataset, count: int) -> list[list[str]]:
-    """Captions of the training set; mirror images lie after it and have the same, which name no side of theirs."""
+    """Captions of the training set; mirror images lie after it, and their captions swap left and right."""
+    from ..text.captions.smoke import other_side
     from .common import members_of
 
     rows = [captions["caption"].to_numpy()[i].tolist() for i in members_of(captions, "train")]
     if count == len(rows):
         return rows
-    return rows + [[_other_side(text) for text in row] for row in rows]
-
-
-def _other_side(text: str) -> str:
-    """Swap left and right."""
-    import re
-
-    other = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
-    return re.sub(r"\b(left|right)(?=\b|-)", lambda m: other[m[1]], text, flags=re.IGNORECASE)
+    return rows + [[other_side(text) for text in row] for row in rows]
 
 
 def _text(

@@ -5,6 +5,7 @@ Quantities: ``plumes`` (a count) and ``buoyancy`` (m s-2, upward acceleration by
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,12 @@ def captions(
         raise ValueError(f"the buoyancy must be a finite number in m s-2, got {buoyancy}")
     summary = describe(density)
     return [_caption(rng, summary, buoyancy, held_out) for _ in range(count)]
+
+
+def other_side(text: str) -> str:
+    """The caption of a mirror image: left for right."""
+    swapped = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
+    return re.sub(r"\b(left|right|Left|Right)\b", lambda match: swapped[match[1]], text)
 
 
 def _caption(rng: np.random.Generator, summary: PlumeSummary, buoyancy: float, held_out: bool) -> Caption:
