@@ -248,6 +248,7 @@ def channel_flow(
     *,
     dt: float | None = None,
     perturbation: float = 0.5,
+    start: tuple[Array, Array] | None = None,
 ) -> Iterator[Frame]:
     """Simulate the flow and yield ``frames`` equally spaced instants.
 
@@ -268,18 +269,40 @@ def channel_flow(
         given. It is shortened so that frames fall on steps.
     perturbation : float
         Initial cross-flow as a fraction of ``mean``; 0 starts symmetric.
+    start : tuple of ndarray, shapes (n, 2) and (n,), optional
+        Velocity (m/s) and kinematic pressure (m2/s2) at time 0, at the nodes of linear elements. The
+        velocity's values on inlet, walls and obstacle are replaced by those of the boundary conditions.
 
     Raises
     ------
     ValueError
-        For parameters outside the limits, before anything is computed.
+        For parameters outside the limits, or a start on other nodes, before anything is computed.
     FloatingPointError
         If the solution ceases to be finite.
     """
     check_flow(domain, mean, nu, dt)
     if not (duration > 0 and frames >= 1):
         raise ValueError(f"duration and frames must be positive, got {duration}, {frames}")
-    return _frames(domain, mean, nu, duration / frames, frames, dt, perturbation)
+    velocity = initial_velocity(domain, mean, perturbation)
+    pressure = np.zeros(len(domain.elements.pressure_mass))
+    if start is not None:
+        velocity, pressure = _given(domain, velocity, *start)
+    return _frames(domain, mean, nu, duration / frames, frames, dt, (velocity, pressure))
+
+
+def _given(domain: Domain, usual: Array, velocity: Array, pressure: Array) -> tuple[Array, Array]:
+    """A start from given fields; ``usual`` (2, n) has the values on the Dirichlet boundary."""
+    n = len(domain.nodes)
+    if domain.element != "linear" or velocity.shape != (n, 2) or pressure.shape != (n,):
+        raise ValueError(
+            f"a start needs a velocity of shape ({n}, 2) and a pressure of shape ({n},) on linear elements, got "
+            f"{velocity.shape} and {pressure.shape} on {domain.element} ones"
+        )
+    if not (np.isfinite(velocity).all() and np.isfinite(pressure).all()):
+        raise ValueError("the velocity or pressure to start from has values that are not finite")
+    found = velocity.T.astype(np.float64)
+    found[:, domain.fixed] = usual[:, domain.fixed]
+    return found, pressure.astype(np.float64)
 
 
 _STEPS_A_SAMPLE, _PATIENCE = 5, 20
@@ -287,12 +310,11 @@ _STEPS_A_SAMPLE, _PATIENCE = 5, 20
 
 
 def _frames(
-    domain: Domain, mean: float, nu: float, every: float, frames: int, dt: float | None, perturbation: float
+    domain: Domain, mean: float, nu: float, every: float, frames: int, dt: float | None, start: tuple[Array, Array]
 ) -> Iterator[Frame]:
     """Lazy part of `channel_flow`: memory holds one frame at a time."""
     samples = max(1, int(np.ceil(every / (_STEPS_A_SAMPLE * largest_time_step(domain, mean)) - 1e-9)))
-    start = initial_velocity(domain, mean, perturbation)
-    march = _March(domain, nu, start, every / samples, dt)
+    march = _March(domain, nu, *start, every / samples, dt)
     force = boundary_force(domain.elements, domain.obstacle)
     scale = 2 / (mean**2 * domain.size)
     with np.errstate(over="ignore", invalid="ignore"):  # a flow that diverges is reported once, by as_frame
@@ -307,14 +329,16 @@ def _frames(
 class _March:
     """Integrates from sample to sample, in as many steps as the CFL number asks for."""
 
-    def __init__(self, domain: Domain, nu: float, start: Array, every: float, bound: float | None) -> None:
+    def __init__(
+        self, domain: Domain, nu: float, velocity: Array, pressure: Array, every: float, bound: float | None
+    ) -> None:
         self._domain, self._nu, self._every = domain, nu, every
         self._least = int(np.ceil(every / bound - 1e-9)) if bound else 1
-        self._fixed_velocity = start[:, domain.fixed]
+        self._fixed_velocity = velocity[:, domain.fixed]
         self._systems: dict[int, System] = {}
-        self._steps = self._needed(start, 1.2)
+        self._steps = self._needed(velocity, 1.2)
         self._calm = 0
-        self.state = initial_state(domain.elements, (start,), np.zeros(len(domain.elements.pressure_mass)))
+        self.state = initial_state(domain.elements, (velocity,), pressure)
 
     @property
     def system(self) -> System:

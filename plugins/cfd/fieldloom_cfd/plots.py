@@ -82,6 +82,28 @@ def plot_spectrum(found: Spectrum, name: str, unit: str, labels: Sequence[str]) 
     return _png(figure)
 
 
+def plot_agreement(rows: Sequence[Mapping[str, float]]) -> bytes:
+    """Draw distance from the solver's flow and divergence over time; a PNG.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With ``time`` (s), ``distance``, ``divergence`` and ``divergence_of_solver``.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.8), dpi=100, layout="constrained")
+    far, loss = figure.subplots(1, 2)
+    time = [row["time"] for row in rows]
+    far.plot(time, [row["distance"] for row in rows], "o-", ms=3)
+    far.set(xlabel="t [s]", ylabel="distance from the solver", ylim=(0, None))
+    for name, label in (("divergence", "this flow"), ("divergence_of_solver", "the solver's")):
+        loss.plot(time, [row[name] for row in rows], "o-", ms=3, label=label)
+    loss.set(xlabel="t [s]", ylabel="divergence / gradient", ylim=(0, None))
+    loss.legend(fontsize=8, frameon=False)
+    return _png(figure)
+
+
 def plot_convergence(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Draw the error of every quantity over the mesh size, a line an element.
 

@@ -124,6 +124,30 @@ def at_rest(density: Array) -> Smoke:
     return Smoke(density, np.zeros((ny, nx + 1)), np.zeros((ny + 1, nx)))
 
 
+def start_from(density: Array, velocity: Array, h: float) -> Smoke:
+    """A state whose velocity is known at the cells' centres only, and there but nearly free of divergence.
+
+    Parameters
+    ----------
+    density : ndarray, shape (ny, nx)
+    velocity : ndarray, shape (ny, nx, 2)
+    h : float
+        Side of a cell.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite.
+    """
+    if not (np.isfinite(density).all() and np.isfinite(velocity).all()):
+        raise ValueError("the smoke or velocity to start from has values that are not finite")
+    ny, nx = density.shape
+    u, v = np.zeros((ny, nx + 1)), np.zeros((ny + 1, nx))
+    u[:, 1:-1] = (velocity[:, 1:, 0] + velocity[:, :-1, 0]) / 2
+    v[1:-1] = (velocity[1:, :, 1] + velocity[:-1, :, 1]) / 2
+    return Smoke(density, *project(u, v, h))
+
+
 def advance(state: Smoke, box: Box) -> Smoke:
     """One time step."""
     density = advect(state.density, state, box, (0.5, 0.5), "nearest")

@@ -12,23 +12,14 @@ from fieldloom.errors import Cancelled
 from fieldloom.testing import StageContract
 from fieldloom_cfd.channel_flow import channel_flow, discretise
 from fieldloom_cfd.meshing import channel_mesh, circle
-from fieldloom_cfd.scenarios import COLUMNS, Scenario
+from fieldloom_cfd.scenarios import COLUMNS
 from fieldloom_cfd.stages import scenarios
 from fieldloom_cfd.stages.scenarios import DrawWakes, WakeMeshes, Wakes
 from fieldloom_storage import Store, checkpoints
 from pydantic import ValidationError
+from scenario_tables import GOOD, table
 
 SHORT = {"warm_up": 0.02, "interval": 0.01, "frames": 2, "resolution": 4}
-UNITS = dict(zip(COLUMNS, ("m", "m", "m", "m s-1", "m2 s-1"), strict=True))
-GOOD = Scenario(0.3, 0.2, 0.05, 0.8, 1e-3)
-
-
-def table(*rows):
-    """A table of scenarios with a column too many."""
-    columns = {name: ("sample", [getattr(row, name) for row in rows], {"units": UNITS[name]}) for name in COLUMNS}
-    return xr.Dataset({**columns, "colour": ("sample", ["red"] * len(rows))})
-
-
 THREE = table(GOOD, replace(GOOD, radius=0.04), replace(GOOD, centre_x=0.25, mean_velocity=0.5))
 
 

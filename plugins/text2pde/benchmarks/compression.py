@@ -34,7 +34,7 @@ def main(folder, out, seed, seconds=SECONDS):
     torch.set_num_threads(1)
     whole = smoke(folder, COUNT, cells=64, steps=55, skip=8, every=1)
     train, test = whole.some(range(COUNT - TEST)), whole.some(range(COUNT - TEST, COUNT))
-    mirrored = pipeline.mirrored(train)
+    mirrored = pipeline.mirrored(train, "smoke")
     setting = pipeline.learn_setting(mirrored)
     model = pipeline.build_autoencoder(train, seed, patch=2, widths=WIDTHS, latents=LATENTS, block=BLOCK)
     domains = pipeline.domains_of(model, setting, mirrored)

@@ -20,6 +20,7 @@ from .generator.model import Generator
 from .generator.setting import Setting
 from .generator.two_part import Conditions
 from .geometry import geometry_of, still_sides
+from .rules import mirrored as numbers_in_mirror
 from .scaling import field_scaling, number_scaling
 from .training import Schedule, Training
 from .trajectories import Sample, Trajectories
@@ -82,20 +83,30 @@ def tensors_of(trajectories: Trajectories, device: torch.device | str = "cpu") -
     return [torch.from_numpy(s.values).to(device) for s in trajectories.samples]
 
 
-def mirrored(trajectories: Trajectories) -> Trajectories:
-    """The samples of a grid, and their images in a mirror along x: twice as many."""
-    assert trajectories.grid is not None
-    sign = np.ones(sum(c.count for c in trajectories.channels), np.float32)
-    for channels in trajectories.vectors:
-        sign[channels[0]] = -1.0
-    ny, nx = trajectories.grid
+def mirrored(trajectories: Trajectories, rules: str) -> Trajectories:
+    """The samples, and their images in a mirror: twice as many. Smoke is mirrored along x, channels across the flow.
+
+    Raises
+    ------
+    ValueError
+        If the rules cannot tell what becomes of the numbers in a mirror.
+    """
+    t, axis = trajectories, 0 if trajectories.grid else 1
+    sign = np.ones(sum(c.count for c in t.channels), np.float32)
+    for channels in t.vectors:
+        sign[channels[axis]] = -1.0
+    low, high = t.box.low[axis], t.box.high[axis]
 
     def image(sample: Sample) -> Sample:
-        flipped = sample.values.reshape(len(sample.values), ny, nx, -1)[:, :, ::-1].reshape(sample.values.shape)
-        return Sample(np.ascontiguousarray(flipped * sign), sample.points, sample.triangles, sample.numbers)
+        numbers = numbers_in_mirror(rules, sample.numbers, low, high)
+        if t.grid:
+            values = sample.values.reshape(len(sample.values), *t.grid, -1)[:, :, ::-1].reshape(sample.values.shape)
+            return Sample(np.ascontiguousarray(values * sign), sample.points, sample.triangles, numbers)
+        points = sample.points.copy()
+        points[:, 1] = low + high - points[:, 1]
+        return Sample(sample.values * sign, points, sample.triangles[:, [0, 2, 1]], numbers)
 
-    samples = (*trajectories.samples, *(image(s) for s in trajectories.samples))
-    t = trajectories
+    samples = (*t.samples, *(image(s) for s in t.samples))
     return Trajectories(samples, t.channels, t.times, t.units, t.grid, t.box)
 
 

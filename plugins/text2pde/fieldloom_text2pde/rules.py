@@ -63,6 +63,22 @@ def complete(
     return {**constants, **found}
 
 
+def mirrored(rules: str, numbers: Mapping[str, float], low: float, high: float) -> dict[str, float]:
+    """Numbers of a mirror image: of smoke along x they stay, of a channel from ``low`` to ``high`` across the flow.
+
+    Raises
+    ------
+    ValueError
+        If the rules cannot tell what becomes of the numbers.
+    """
+    match rules:
+        case "smoke":
+            return dict(numbers)
+        case "cylinder":
+            return {**numbers, "centre_y": low + high - numbers["centre_y"]}
+    raise ValueError("`mirror` is for smoke and wakes of cylinders; what becomes of other numbers in it is unknown")
+
+
 def _radius_for(reynolds: float, numbers: NumberScaling, nu: float) -> float:
     """The middle of the radii for which the inflow that makes this Reynolds number was trained, too."""
     at = {name: i for i, name in enumerate(numbers.names)}

@@ -54,6 +54,23 @@ def test_first_frames_and_walls_are_kept(model, wave):
     assert not drawn(model, wave, frame=False)[:, :, on_wall, :2].any()
 
 
+def test_first_frames_are_drawn_until_enough_show_what_is_wanted(model, wave):
+    """One in ten is accepted: far more are drawn than are kept, and rejected ones fill up where that is not enough."""
+    domain, seen = model.mesh_domain(wave.points, wave.triangles), []
+
+    def every_tenth(frame):
+        seen.append(frame.copy())
+        return len(seen) % 10 == 0
+
+    given = model.conditions(domain, {"inflow": 1.0}, None, None)
+    kept = model.draw_frame(domain, given, 2, Draw(3), every_tenth)
+    assert len(seen) == 24  # three rounds of eight
+    shown = [f[0].detach().numpy() for f in model.decode(kept[:, None], [domain] * 2)]
+    np.testing.assert_allclose(shown, [seen[9], seen[19]], atol=1e-5)
+    assert len(np.unique([f[0, 2] for f in seen])) > 12  # every round draws others
+    assert len(model.draw_frame(domain, given, 2, Draw(3), lambda frame: False)) == 2
+
+
 def test_pairs_of_noise_cancel_in_the_mean(model, wave):
     """For a network that is linear in its noise they would cancel exactly; for any, they leave less."""
     mean = drawn(model, wave, 2, members_share_mean=True)[0]

@@ -1,10 +1,13 @@
 """Geometry, autoencoders, networks and training: what they promise, and what they learn on waves that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from fieldloom.contracts.population import part
 from fieldloom_text2pde import pipeline, weights
+from fieldloom_text2pde.autoencoders.graph import carry, carry_mixed
 from fieldloom_text2pde.autoencoders.learning import ReconstructionLoss, reconstructions, train_autoencoder
 from fieldloom_text2pde.geometry import box_of, geometry_of, still_sides
 from fieldloom_text2pde.metrics import relative_error
@@ -12,6 +15,7 @@ from fieldloom_text2pde.networks.dit import DiT
 from fieldloom_text2pde.networks.fno import FNO
 from fieldloom_text2pde.networks.unet import PatchedUNet, UNet
 from fieldloom_text2pde.scaling import field_scaling, number_scaling
+from fieldloom_text2pde.text.captions.mirror import in_mirror
 from fieldloom_text2pde.training import Schedule, Training
 from fieldloom_text2pde.trajectories import collect, mesh_of
 from small import channel, population, smoke
@@ -143,12 +147,50 @@ def test_a_grid_that_does_not_divide_is_refused():
 
 def test_mirror_images_mirror_fields_and_turn_velocities():
     data = collect({"": smoke(8)})
-    both = pipeline.mirrored(data)
+    both = pipeline.mirrored(data, "smoke")
     assert len(both) == 16
     there, here = (s.values.reshape(6, 16, 16, 3) for s in (both.samples[8], data.samples[0]))
     np.testing.assert_array_equal(there[..., 0], here[:, :, ::-1, 0])
     np.testing.assert_array_equal(there[..., 1], -here[:, :, ::-1, 1])
     np.testing.assert_array_equal(there[..., 2], here[:, :, ::-1, 2])
+
+
+def test_mirror_images_of_channels_lie_across_the_flow():
+    data = collect({"": population(2)})
+    one = replace(data.samples[0], numbers={"centre_y": 0.15, "radius": 0.05})
+    image = pipeline.mirrored(replace(data, samples=(one,)), "cylinder").samples[1]
+    low, high = data.box.low[1], data.box.high[1]
+    np.testing.assert_allclose(image.points, np.stack([one.points[:, 0], low + high - one.points[:, 1]], axis=1))
+    np.testing.assert_array_equal(image.values, one.values * [1, -1, 1])
+    assert image.numbers == {"centre_y": pytest.approx(low + high - 0.15), "radius": 0.05}
+    areas = [np.linalg.det(s.points[s.triangles[:, 1:]] - s.points[s.triangles[:, :1]]) for s in (one, image)]
+    np.testing.assert_allclose(*areas)  # the triangles keep their sense
+    with pytest.raises(ValueError, match="what becomes of other numbers in it is unknown"):
+        pipeline.mirrored(data, "table")
+
+
+def test_captions_of_mirror_images_say_what_they_show():
+    numbers = {"centre_x": 0.3, "centre_y": 0.16, "radius": 0.05, "mean_velocity": 0.8, "reynolds": 80.0}
+    found = in_mirror("cylinder", ["any"] * 40, numbers, np.random.default_rng(0))
+    assert len(found) == 40
+    assert any("0.16" in text or "16" in text for text in found)
+    assert in_mirror("smoke", ["A plume on the left."], {}, np.random.default_rng(0)) == ["A plume on the right."]
+
+
+def test_what_neighbours_have_is_added_up():
+    """Against gathering it, and with a matrix after it; derivatives of all three, too."""
+    rng = torch.Generator().manual_seed(0)
+    values, weights, matrix = (
+        torch.randn(shape, generator=rng, dtype=torch.float64, requires_grad=True)
+        for shape in ((7, 3, 4), (5, 2, 6), (9, 8))
+    )
+    index = torch.randint(7, (5, 6), generator=rng)
+    gathered = torch.einsum("nhk,nktc->nthc", weights, values[index]).flatten(2)
+    torch.testing.assert_close(carry(values, weights, index), gathered)
+    torch.testing.assert_close(carry_mixed(values, weights, index, matrix), gathered @ matrix.T)
+    wanted = torch.autograd.grad((gathered @ matrix.T).square().sum(), (values, weights, matrix))
+    found = torch.autograd.grad(carry_mixed(values, weights, index, matrix).square().sum(), (values, weights, matrix))
+    torch.testing.assert_close(found, wanted)
 
 
 # -- networks

@@ -43,10 +43,8 @@ class Vorticity(Stage):
 
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset | Stream]:
         """Differentiate one instant after the other."""
-        from fieldloom.contracts import kind_of
-
         data = inputs["fields"]
-        differentiate = _on_grid(data, params) if kind_of(data) == "grid" else _on_mesh(data, params)
+        differentiate = differentiator(data, params.velocity)
         dims = data[params.velocity].dims
         leading = dims[0] if dims[0] in ("sample", "time") else None
         if leading is None:
@@ -60,16 +58,23 @@ class Vorticity(Stage):
         return {"fields": Stream(str(leading), blocks())}
 
 
-def _on_grid(data: xr.Dataset, params: Vorticity.Params) -> Callable[[Any], Any]:
+def differentiator(data: xr.Dataset, velocity: str) -> Callable[[Any], Any]:
+    """What takes one instant of a velocity to its gradient (..., components, d), for a mesh or grid."""
+    from fieldloom.contracts import kind_of
+
+    return (_on_grid if kind_of(data) == "grid" else _on_mesh)(data, velocity)
+
+
+def _on_grid(data: xr.Dataset, velocity: str) -> Callable[[Any], Any]:
     from fieldloom.contracts.grid import spacing
 
     from ..derived import grid_gradient
 
-    axes = [axis for axis in "xyz" if axis in data[params.velocity].dims]
+    axes = [axis for axis in "xyz" if axis in data[velocity].dims]
     return lambda u: grid_gradient(u, tuple(spacing(data, axis) for axis in axes))
 
 
-def _on_mesh(data: xr.Dataset, params: Vorticity.Params) -> Callable[[Any], Any]:
+def _on_mesh(data: xr.Dataset, velocity: str) -> Callable[[Any], Any]:
     import numpy as np
     import scipy.sparse as sp
     from fieldloom.contracts.mesh import is_flat, points_of, simplices
@@ -88,7 +93,7 @@ def _on_mesh(data: xr.Dataset, params: Vorticity.Params) -> Callable[[Any], Any]
         fill = fill_from_cells(len(points), covered, connectivity, offsets)
         operator = sp.csr_array(sp.block_diag([fill] * d, format="csr") @ operator)
     average = None
-    if "cell" in data[params.velocity].dims:
+    if "cell" in data[velocity].dims:
         average = cell_to_node(points[:, :d], connectivity, offsets)
 
     def differentiate(u: Any) -> Any:

@@ -95,7 +95,7 @@ def _drawn(params: DrawWakes.Params, seed: int, row: int) -> Scenario:
     return Scenario(*map(float, (*drawn, params.viscosity)))
 
 
-class _Meshed(StageParams):
+class Meshed(StageParams):
     """Channel and mesh, the same for every scenario."""
 
     length: float = param(1.6, "Length of the channel.", unit="m", gt=0.0)
@@ -114,7 +114,7 @@ class Wakes(Stage):
     With `parts` and a matrix over `part`, several instances share the rows.
     """
 
-    class Params(_Meshed):
+    class Params(Meshed):
         """Mesh, instants, and which rows."""
 
         warm_up: float = param(
@@ -183,7 +183,7 @@ class WakeMeshes(Stage):
     With the same parameters of the mesh, nodes and cells are exactly those of the wakes.
     """
 
-    class Params(_Meshed):
+    class Params(Meshed):
         """Channel and mesh."""
 
     inputs: Mapping[str, Port] = {"scenarios": SCENARIOS}
@@ -203,7 +203,7 @@ class WakeMeshes(Stage):
         return {"mesh": _population(meshes, rows).assign_attrs(title="Channels with a cylinder")}
 
 
-def _rows(data: xr.Dataset, params: _Meshed) -> dict[int, Scenario]:
+def _rows(data: xr.Dataset, params: Meshed) -> dict[int, Scenario]:
     """All rows of the table by number, each within the limits."""
     columns = [data[name].to_numpy().astype(float).tolist() for name in COLUMNS]
     rows = {i: Scenario(*values) for i, values in enumerate(zip(*columns, strict=True))}
@@ -230,7 +230,16 @@ def _report(context: Context, k: int, numbers: Sequence[int], share: float) -> N
     context.progress(k + share, len(numbers), f"wake {k + 1} of {len(numbers)}, row {numbers[k]}")
 
 
-def _channel(scenario: Scenario, params: _Meshed) -> ChannelMesh:
+def row_of(data: xr.Dataset, params: Meshed, row: int) -> Scenario:
+    """One row of a table of scenarios, within the limits."""
+    rows = _rows(data, params)
+    if row not in rows:
+        raise ValueError(f"the table of scenarios has {len(rows)} rows; there is no row {row}")
+    return rows[row]
+
+
+def channel_of(scenario: Scenario, params: Meshed) -> ChannelMesh:
+    """The mesh of a scenario."""
     from ..meshing import channel_mesh, circle
 
     outline = circle((scenario.centre_x, scenario.centre_y), scenario.radius)
@@ -239,11 +248,11 @@ def _channel(scenario: Scenario, params: _Meshed) -> ChannelMesh:
     )
 
 
-def _bare_mesh(scenario: Scenario, params: _Meshed) -> xr.Dataset:
+def _bare_mesh(scenario: Scenario, params: Meshed) -> xr.Dataset:
     import xarray as xr
     from fieldloom.contracts.mesh import triangle_variables
 
-    mesh = _channel(scenario, params)
+    mesh = channel_of(scenario, params)
     return xr.Dataset(triangle_variables(mesh.nodes, mesh.triangles)).set_coords(_NODES)
 
 
@@ -255,7 +264,7 @@ def _wake(scenario: Scenario, params: Wakes.Params, done: Callable[[float], None
 
     from ..channel_flow import channel_flow, discretise
 
-    domain = discretise(_channel(scenario, params))
+    domain = discretise(channel_of(scenario, params))
     count = params.skipped + params.frames
     flow = channel_flow(
         domain,

@@ -20,8 +20,6 @@ from ..geometry import FEATURES, Geometry
 from ..networks.blocks import mlp
 
 EDGE_FEATURES = 4 + 2 * FEATURES
-GATHERED = 2**20
-"""Numbers gathered at once: larger pieces leave the caches, and every one is new memory for the system to clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +145,50 @@ class KernelTransfer(nn.Module):
         return (score.softmax(dim=1) * (1 + factor)).transpose(1, 2)
 
     def forward(self, values: Tensor, edges: Edges) -> Tensor:
-        weights, (targets, k), channels = self.weights(edges), edges.index.shape, values.shape[2]
-        frames = max(1, GATHERED // (targets * k * channels))
-        parts = [self._carry(part, weights, edges.index) for part in values.split(frames, dim=1)]
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]  # (targets, time, heads * channels)
+        return carry(values, self.weights(edges), edges.index)  # (targets, time, heads * channels)
 
-    def _carry(self, values: Tensor, weights: Tensor, index: Tensor) -> Tensor:
-        sources, time, channels = values.shape
-        gathered = values.reshape(sources, -1)[index]  # (targets, k, time * channels)
-        carried = torch.bmm(weights.to(gathered), gathered)  # (targets, heads, time * channels)
-        return carried.view(len(index), -1, time, channels).transpose(1, 2).flatten(2)
+
+def carry(values: Tensor, weights: Tensor, index: Tensor) -> Tensor:
+    """Add up what each target's neighbours have, times their weights, without ever gathering it.
+
+    Parameters
+    ----------
+    values : Tensor, shape (sources, time, channels)
+    weights : Tensor, shape (targets, heads, k)
+    index : Tensor of int64, shape (targets, k)
+        Numbers of the sources.
+
+    Returns
+    -------
+    Tensor, shape (targets, time, heads * channels)
+    """
+    heads = [_weighted_sums(values, w, index) for w in weights.unbind(dim=1)]
+    return torch.stack(heads, dim=2).flatten(2)
+
+
+def carry_mixed(values: Tensor, weights: Tensor, index: Tensor, matrix: Tensor) -> Tensor:
+    """Multiply what :func:`carry` returns by a matrix, faster where there are fewer sources than targets.
+
+    The matrix is applied to the sources, each head's part of it, and the heads are added up with the neighbours.
+
+    Parameters
+    ----------
+    matrix : Tensor, shape (outputs, heads * channels)
+
+    Returns
+    -------
+    Tensor, shape (targets, time, outputs)
+    """
+    heads, sources, channels = weights.shape[1], len(values), values.shape[2]
+    parts = matrix.view(-1, heads, channels).permute(1, 2, 0)  # (heads, channels, outputs)
+    mixed = values.flatten(0, 1) @ parts  # (heads, sources * time, outputs)
+    shifted = index[:, None] + sources * torch.arange(heads, device=index.device)[:, None]  # (targets, heads, k)
+    return _weighted_sums(mixed.view(heads * sources, *values.shape[1:2], -1), weights.flatten(1), shifted.flatten(1))
+
+
+def _weighted_sums(values: Tensor, weights: Tensor, index: Tensor) -> Tensor:
+    """``sum_k weights_ik values[index_ik]``, shape (targets, time, channels)."""
+    table = values.flatten(1).contiguous()  # rows that are not contiguous take ten times as long
+    weights = weights.to(table).contiguous()
+    sums = nn.functional.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+    return sums.view(len(index), *values.shape[1:])

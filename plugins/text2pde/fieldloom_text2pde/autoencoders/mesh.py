@@ -7,7 +7,7 @@ lists of fixed width in place of balls, kernels evaluated once a mesh rather tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,10 @@ from ..domains import Domain, MeshDomain
 from ..geometry import FEATURES, Box, Geometry
 from ..networks.blocks import mlp
 from .convolution import Decoder, Encoder
-from .graph import KernelTransfer, mesh_graph
+from .graph import KernelTransfer, carry_mixed, mesh_graph
+
+AT_ONCE = 16
+"""Frames of an ensemble that are decoded together: more would leave the caches, in new memory each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +153,34 @@ class MeshAutoencoder(nn.Module):
         ----------
         latents : Tensor, shape (batch, time', latents, ny', nx')
         """
+        if all(d is domains[0] for d in domains):  # an ensemble
+            return list(self._ensemble(latents.flatten(0, 1), domains[0]).unflatten(0, (len(latents), -1)))
         frames = self.decoder(latents, torch.stack([d.walls for d in domains]))
-        if len(domains) > 1 and all(d is domains[0] for d in domains):  # an ensemble: kernels are evaluated once
-            return list(self._onto_points(frames.flatten(0, 1), domains[0]).unflatten(0, frames.shape[:2]))
-        return [self._onto_points(f, d) for f, d in zip(frames, domains, strict=True)]
+        return [self._points_of(d)(f) for f, d in zip(frames, domains, strict=True)]
 
-    def _onto_points(self, frames: Tensor, domain: Domain) -> Tensor:
+    def _ensemble(self, latents: Tensor, domain: Domain) -> Tensor:
+        """Fields (frames, n, fields) of latents (frames', latents, ny', nx'), in pieces that stay in the caches."""
+        points, walls = self._points_of(domain), domain.walls[None]
+        pieces = latents.split(max(1, AT_ONCE // self.config.block))
+        return torch.cat([points(self.decoder(piece[None], walls)[0]) for piece in pieces])
+
+    def _points_of(self, domain: Domain) -> Callable[[Tensor], Tensor]:
+        """What takes frames (time, channels, ny, nx) to the points of a domain (time, n, fields).
+
+        Kernels are evaluated once, here.
+        """
         assert isinstance(domain, MeshDomain)
-        graph = domain.graph
-        values = frames.flatten(2).permute(2, 0, 1)  # (ny * nx, time, channels)
-        carried = self.scatter(values, graph.out_of_grid)  # (n, time, heads * channels)
-        first, last = self.head[0], self.head[2]
-        wide = carried.shape[-1]  # what the walls add to the first layer is the same in all frames
-        walls = nn.functional.linear(graph.node_features, first.weight[:, wide:], first.bias)[:, None]
-        hidden = nn.functional.linear(carried, first.weight[:, :wide]) + walls
-        out = self.linear(carried) + last(nn.functional.silu(hidden))
+        graph, index = domain.graph, domain.graph.out_of_grid.index
+        weights, (first, _, last) = self.scatter.weights(graph.out_of_grid), self.head
+        wide = self.linear.in_features
+        carried, seen = first.weight[:, :wide], first.weight[:, wide:]
+        walls = nn.functional.linear(graph.node_features, seen, first.bias)[:, None]  # the same in all frames
         factor = 1 - self.stays * (1 - graph.no_slip[:, None])  # (n, fields)
-        return out.transpose(0, 1) * factor
+
+        def points(frames: Tensor) -> Tensor:
+            values = frames.flatten(2).permute(2, 0, 1).contiguous()  # (ny * nx, time, channels)
+            hidden = nn.functional.silu(carry_mixed(values, weights, index, carried).add_(walls))  # (n, time, hidden)
+            straight = carry_mixed(values, weights, index, self.linear.weight).add_(self.linear.bias)
+            return (straight + last(hidden)).transpose(0, 1) * factor
+
+        return points

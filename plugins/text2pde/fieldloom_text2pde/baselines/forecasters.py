@@ -18,7 +18,7 @@ from ..autoencoders.mesh import MeshAutoencoder, MeshAutoencoderConfig
 from ..generator.field_mean import FieldMean
 from ..generator.learning import train_field_mean
 from ..generator.setting import Setting
-from ..pipeline import domains_of, mirrored, sticking_channels, tensors_of
+from ..pipeline import domains_of, sticking_channels, tensors_of
 from ..training import Schedule, Training
 from ..training import train as train_network
 from ..trajectories import Sample, Trajectories
@@ -99,7 +99,6 @@ def field_network(
     seed: int,
     *,
     batch: int = 16,
-    mirror: bool = True,
     widths: tuple[int, ...] | None = None,
     after_step: After | None = None,
     resume: dict[str, Tensor] | None = None,
@@ -110,13 +109,12 @@ def field_network(
     if train.grid is None:
         raise ValueError(f"{kind} works on grids; these trajectories lie on meshes: take mesh-operator")
     domain = GridAutoencoder(GridAutoencoderConfig(1, train.box.low, train.box.high, train.grid, 1, (8,))).domain()
-    data = mirrored(train) if mirror else train
     torch.manual_seed(seed)
     default = ((40,), 4) if kind == "fno" else ((32, 64, 96), 1)
     fields, names = sum(c.count for c in train.channels), setting.numbers.names
     network = FieldMean(kind, fields, len(train.times), len(domain.walls), len(names), widths or default[0], default[1])
-    frames = torch.stack([frames_of(setting.scaling.apply(v), train.grid) for v in tensors_of(data)])
-    numbers = setting.numbers.table(data.columns()) if names else torch.zeros(len(data), 0)
+    frames = torch.stack([frames_of(setting.scaling.apply(v), train.grid) for v in tensors_of(train)])
+    numbers = setting.numbers.table(train.columns()) if names else torch.zeros(len(train), 0)
     training = train_field_mean(network, frames, domain.walls, numbers, schedule, batch, seed, after_step, resume)
 
     @torch.no_grad()

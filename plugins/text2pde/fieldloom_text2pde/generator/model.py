@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 Autoencoder = MeshAutoencoder | GridAutoencoder
 Array = NDArray[np.floating[Any]]
-OVERSAMPLING = 4
-"""First frames that are drawn for each that is kept, where they can be checked."""
+OVERSAMPLING, ROUNDS = 4, 8
+"""First frames that are drawn at once for each that is kept, where they can be checked, and how often at most."""
 
 
 class Generator(nn.Module):
@@ -187,19 +187,26 @@ class Generator(nn.Module):
         Parameters
         ----------
         wanted : callable, optional
-            Says of a first frame (n, channels) whether it shows what was asked for: of ``OVERSAMPLING`` times as many
-            frames those are kept that do, and others only where these are too few.
+            Says of a first frame (n, channels) whether it shows what was asked for. Frames are drawn until enough of
+            them do, ``ROUNDS`` times ``OVERSAMPLING`` as many at most; where these are too few, others fill up.
         """
-        count = members if wanted is None else OVERSAMPLING * members
+        if wanted is None:
+            return self._frames(given, members, draw, 0)
+        kept, others = [], []
+        for round_ in range(ROUNDS):
+            found = self._frames(given, OVERSAMPLING * members, draw, round_)
+            for frame, shown in zip(found.split(1), self.decode(found[:, None], [domain] * len(found)), strict=True):
+                (kept if wanted(shown[0].cpu().numpy()) else others).append(frame)
+            if len(kept) >= members:
+                break
+        return torch.cat([*kept, *others][:members])
+
+    def _frames(self, given: Conditions, count: int, draw: Draw, round_: int) -> Tensor:
+        """Latents of first frames (count, latents, ny', nx')."""
         given = given.rows(torch.zeros(count, dtype=torch.int64))
         mean = self.opening.expected(given)
-        noise, steps = draw.noise(mean.shape).to(mean), max(draw.steps, draw.opening_steps)
-        found = self.opening.draw(mean, given, noise, sampler=draw.sampler, steps=steps, guidance=draw.guidance)
-        if wanted is not None:
-            frames = self.decode(found, [domain] * count)
-            fits = torch.tensor([wanted(f[0].cpu().numpy()) for f in frames])
-            found = found[fits.logical_not().to(torch.int8).argsort(stable=True)[:members]]
-        return found[:, 0]
+        noise, steps = draw.noise(mean.shape, round_).to(mean), max(draw.steps, draw.opening_steps)
+        return self.opening.draw(mean, given, noise, sampler=draw.sampler, steps=steps, guidance=draw.guidance)[:, 0]
 
     def continued(
         self,
@@ -336,9 +343,9 @@ class Draw:
     antithetic: bool = True
     members_share_mean: bool = False
 
-    def noise(self, shape: torch.Size) -> Tensor:
+    def noise(self, shape: torch.Size, round_: int = 0) -> Tensor:
         """Standard normal numbers; with ``antithetic`` the second half of the batch is the first, negated."""
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(self.seed + round_ * 1_000_003)
         if not self.antithetic or shape[0] < 2:
             return torch.randn(shape, generator=generator)
         half = torch.randn((shape[0] - shape[0] // 2, *shape[1:]), generator=generator)

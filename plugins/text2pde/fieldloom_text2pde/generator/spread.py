@@ -9,7 +9,7 @@ from ..pipeline import domains_of
 from ..trajectories import Trajectories
 from .model import Draw, Generator
 
-LIMITS = (0.5, 2.0)
+LIMITS = (0.5, 4.0)
 
 
 def set_spread(model: Generator, held_out: Trajectories, members: int, seed: int, steps: int = 2) -> float:

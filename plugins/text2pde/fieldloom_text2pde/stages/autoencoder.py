@@ -57,7 +57,7 @@ class TrainAutoencoder(Stage):
         gradient: float = param(0.0, "Weight of errors in the gradient (grids).", ge=0.0)
         spectral: float = param(0.0, "Weight of errors in Fourier amplitudes (grids).", ge=0.0)
         absolute: float = param(0.0, "Weight of the L1 error beside the L2 error.", ge=0.0)
-        mirror: bool = param(False, "Also learn the mirror images along x (grids).")
+        mirror: bool = param(False, "Also learn mirror images: of smoke along x, of wakes across the channel.")
 
         @model_validator(mode="after")
         def _fits(self) -> Self:
@@ -81,9 +81,9 @@ class TrainAutoencoder(Stage):
         from .common import checkpoint, reporter, splits, use_threads
 
         use_threads(context)
-        parts = splits(inputs["fields"], inputs["captions"], params.fields)
-        train = pipeline.mirrored(parts["train"]) if params.mirror and parts["train"].grid else parts["train"]
-        setting = pipeline.learn_setting(train, inputs["captions"].attrs["rules"])
+        parts, rules = splits(inputs["fields"], inputs["captions"], params.fields), inputs["captions"].attrs["rules"]
+        train = pipeline.mirrored(parts["train"], rules) if params.mirror else parts["train"]
+        setting = pipeline.learn_setting(train, rules)
         model = _made(params, train, context.seed).to(context.device)
         domains = pipeline.domains_of(model, setting, train)
         values = [setting.scaling.apply(v) for v in pipeline.tensors_of(train, context.device)]
@@ -188,7 +188,7 @@ class Encode(Stage):
     class Params(StageParams):
         """What to encode."""
 
-        mirror: bool = param(False, "Also encode the mirror images along x (grids).")
+        mirror: bool = param(False, "Also encode mirror images: of smoke along x, of wakes across the channel.")
 
     inputs: Mapping[str, Port] = {"fields": TRAJECTORIES, "captions": CAPTIONS, "model": MODEL}
     outputs: Mapping[str, Port] = {"latents": LATENTS}
@@ -209,7 +209,7 @@ class Encode(Stage):
         autoencoder, setting = autoencoder_of(inputs["model"])
         autoencoder.to(context.device)
         train = splits(inputs["fields"], inputs["captions"], [c.name for c in setting.channels])["train"]
-        train = pipeline.mirrored(train) if params.mirror and train.grid else train
+        train = pipeline.mirrored(train, setting.rules) if params.mirror else train
         model = Generator(setting, Design(), autoencoder).to(context.device)
         domains = pipeline.domains_of(autoencoder, setting, train)
         found = pipeline.cache_latents(model, train, domains, measure=True)

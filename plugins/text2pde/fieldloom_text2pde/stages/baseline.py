@@ -29,7 +29,7 @@ class Baseline(Stage):
         modes: int = param(60, "Modes of POD.", ge=1)
         steps: int = param(500, "Optimiser steps of networks.", ge=1)
         batch: int = param(16, "Trajectories in a batch.", ge=1)
-        mirror: bool = param(False, "Also learn the mirror images along x (grids).")
+        mirror: bool = param(False, "Also learn mirror images: of smoke along x, of wakes across the channel.")
         learning_rate: float = param(0.02, "Peak rate of the matrices (Muon).", gt=0.0, le=1.0)
         most: int = param(40, "Largest number of test trajectories.", ge=1)
 
@@ -51,7 +51,9 @@ class Baseline(Stage):
 
         use_threads(context)
         parts = splits(inputs["fields"], inputs["captions"], params.fields)
-        train, test = parts["train"], parts["test"]
+        rules = inputs["captions"].attrs["rules"]
+        train = pipeline.mirrored(parts["train"], rules) if params.mirror else parts["train"]
+        test = parts["test"]
         test = test.some(range(min(params.most, len(test))))
         setting = pipeline.learn_setting(train)
         schedule = Schedule(params.steps, params.learning_rate, average=0.99)
@@ -68,9 +70,7 @@ class Baseline(Stage):
             case "mesh-operator":
                 fitted = forecasters.mesh_operator(train, setting, schedule, context.seed, **training)
             case kind:
-                fitted = forecasters.field_network(
-                    kind, train, setting, schedule, context.seed, mirror=params.mirror, **training
-                )
+                fitted = forecasters.field_network(kind, train, setting, schedule, context.seed, **training)
         context.log.info("%d parameters, %.1f CPU s of training", fitted.parameters, fitted.seconds)
         forecast = fitted.forecast
         found = evaluation.score(test, setting.scaling.scale, [None] * len(test), lambda s, _: forecast(s)[None])

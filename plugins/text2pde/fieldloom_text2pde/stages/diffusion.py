@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..text.encoder import TextEncoder
     from ..text.tokenizer import Tokenizer
     from ..training import Training
+    from ..trajectories import Trajectories
 
 HISTORY = Port(
     {
@@ -111,8 +112,8 @@ class TrainDiffusion(Stage):
         parts = splits(inputs["fields"], inputs["captions"], [c.name for c in setting.channels])
         latents = _cached(inputs["latents"]).to(context.device)
         train = parts["train"]
-        if inputs["latents"].attrs["mirrored"] and train.grid:
-            train = pipeline.mirrored(train)
+        if inputs["latents"].attrs["mirrored"]:
+            train = pipeline.mirrored(train, setting.rules)
         if len(latents.values) != len(train):
             raise ValueError(f"there are latents of {len(latents.values)} trajectories and {len(train)} for training")
         domains = pipeline.domains_of(autoencoder, setting, train)
@@ -120,7 +121,7 @@ class TrainDiffusion(Stage):
         setting = replace(setting, text_model=params.text_model)
         model = _made(context.seed, params, setting, autoencoder, text, tokenizer, inputs["latents"])
         model.to(context.device)
-        prompts = pipeline.Prompts(model.embed, _texts(inputs["captions"], len(train)))
+        prompts = pipeline.Prompts(model.embed, _texts(context, inputs["captions"], train))
         log = _Log(context, model, params)
         pipeline.train_generator(
             model,
@@ -223,15 +224,15 @@ def _cached(data: xr.Dataset) -> Any:
     return Latents(*(torch.from_numpy(a.copy()) for a in arrays))
 
 
-def _texts(captions: xr.Dataset, count: int) -> list[list[str]]:
-    """Captions of the training set; mirror images lie after it, and their captions swap left and right."""
-    from ..text.captions.smoke import other_side
+def _texts(context: Context, captions: xr.Dataset, train: Trajectories) -> list[list[str]]:
+    """Captions of the training set, and of the mirror images that may lie after it."""
+    from ..text.captions.mirror import in_mirror
     from .common import members_of
 
     rows = [captions["caption"].to_numpy()[i].tolist() for i in members_of(captions, "train")]
-    if count == len(rows):
-        return rows
-    return rows + [[other_side(text) for text in row] for row in rows]
+    images = train.samples[len(rows) :]
+    rules, rng = captions.attrs["rules"], context.rng()
+    return rows + [in_mirror(rules, texts, image.numbers, rng) for texts, image in zip(rows, images, strict=False)]
 
 
 def _text(
