@@ -77,6 +77,54 @@ def test_retries_with_delay(write, run, tmp_path):
     assert (tmp_path / "count").read_text() == "3"
 
 
+def team(write, **params):
+    given = ", ".join(f"{name}: {value}" for name, value in params.items())
+    return write(f"""
+        name: f
+        stages:
+          t: {{uses: probe.team, with: {{{given}}}, timeout: 60s}}
+    """)
+
+
+def test_ranks_work_together_and_the_first_one_writes(write, run):
+    done = run(team(write))
+    assert float(done["t"].x) == 3.0
+    assert statuses(run(team(write))) == {"t": "cached"}
+    assert statuses(run(team(write, processes=1))) == {"t": "done"}
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"failing": 1}, "ArithmeticError: rank 1 of 2 failed"),
+        ({"failing": 0}, "ArithmeticError: rank 0 of 2 failed"),
+        ({"dying": 1}, "ended by SIGABRT"),
+    ],
+)
+def test_a_rank_that_fails_ends_the_others(write, run, tmp_path, params, why):
+    """The others wait for it in a collective operation, for ever."""
+    before = set(psutil.pids())
+    with pytest.raises(StageFailed, match=why):
+        run(team(write, **params))
+    left = [p for p in set(psutil.pids()) - before if "fieldloom.engine.child" in _command(p)]
+    assert left == []
+    assert list(verify(Store(tmp_path / "store"))) == []
+
+
+def test_a_rank_that_is_stuck_is_stopped_in_time(write, run):
+    spec = team(write, stuck=1)
+    spec.write_text(spec.read_text().replace("60s", "6s"))
+    with pytest.raises(StageFailed, match="timeout of 6 s"):
+        run(spec)
+
+
+def _command(pid):
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ""
+
+
 def test_timeout_stops_a_stage_that_is_stuck_in_c(write, run, tmp_path):
     spec = write("name: f\nstages:\n  stuck: {uses: probe.sleep, with: {seconds: 600}, timeout: 2s}\n")
     started = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +53,11 @@ class Context:
     scratch : Path
         An empty folder on the store's file system, removed afterwards.
     checkpoints : Checkpoints
-        Where a long stage keeps its state, and finds it after a crash.
+        Where a long stage keeps its state, and finds it after a crash; only rank 0 saves.
+    rank, ranks : int
+        Number of this process among those that run the stage together, and how many there are.
+    rendezvous : str
+        File at which they meet.
     """
 
     name: str
@@ -64,6 +69,9 @@ class Context:
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("fieldloom.stage"))
     report: Callable[[float, float | None, str], None] = lambda done, total, message: None
     stopped: Callable[[], bool] = lambda: False
+    rank: int = 0
+    ranks: int = 1
+    rendezvous: str = ""
 
     def rng(self) -> np.random.Generator:
         """Return a fresh generator, seeded with the stage's seed."""
@@ -83,16 +91,41 @@ class Context:
             raise Cancelled(f"{self.name} was stopped")
         self.report(done, total, message)
 
+    @contextmanager
+    def team(self) -> Iterator[None]:
+        """Join the other ranks: inside, `torch.distributed` is initialised, where there is more than one.
+
+        With gloo on CPUs and NCCL on GPUs. All ranks must take part in every collective operation; if one fails, the
+        others are ended.
+        """
+        if self.ranks == 1:
+            yield
+            return
+        import torch.distributed
+
+        torch.distributed.init_process_group(
+            "nccl" if self.device.startswith("cuda") else "gloo",
+            init_method=f"file://{self.rendezvous}",
+            rank=self.rank,
+            world_size=self.ranks,
+        )
+        try:
+            yield
+        finally:
+            torch.distributed.destroy_process_group()
+
     @cached_property
     def device(self) -> str:
-        """``"cuda"`` if the stage was given a GPU and torch finds one, else ``"cpu"``."""
+        """``"cuda"`` if the stage was given a GPU and torch finds one, else ``"cpu"``; with ranks, each has its own."""
         if not self.gpu:
             return "cpu"
         try:
             import torch
         except ImportError:
             return "cpu"
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        return "cuda" if self.ranks == 1 else f"cuda:{self.rank % torch.cuda.device_count()}"
 
 
 def labels_of(items: Sequence[Mapping[str, Any]]) -> list[str]:

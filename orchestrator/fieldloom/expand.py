@@ -55,13 +55,14 @@ def expand(spec: Spec, registry: Registry) -> list[Instance]:
     return _Expansion(spec, registry).run()
 
 
-def resources_of(step: StepSpec, stage: type[Stage]) -> Resources:
+def resources_of(step: StepSpec, stage: type[Stage], ranks: int = 1) -> Resources:
     """What an instance of ``step`` may use: the stage's declaration with the spec's changes."""
     declared, wanted = stage.resources, step.resources
     memory = wanted.memory or declared.memory
     gpu = declared.gpu if wanted.gpu is None else ("required" if wanted.gpu else "no")
     isolate = declared.isolate if step.isolate is None else step.isolate
-    return Resources(wanted.cpus or declared.cpus, gpu, memory, isolate or bool(memory or step.timeout))
+    isolate = isolate or ranks > 1 or bool(memory or step.timeout)
+    return Resources(wanted.cpus or declared.cpus, gpu, memory, isolate, ranks)
 
 
 class _Expansion:

@@ -72,7 +72,8 @@ class Planner:
 
     def resources(self, instance: Instance) -> Resources:
         """What the instance may use."""
-        return resources_of(self.spec.flow.stages[instance.step], self.registry.stage(instance.stage_id))
+        stage = self.registry.stage(instance.stage_id)
+        return resources_of(self.spec.flow.stages[instance.step], stage, stage.ranks(instance.params))
 
     def inputs(self, instance: Instance, outputs: Mapping[str, Outputs]) -> dict[str, list[tuple[Coords, str]]]:
         """Digest of each input, with the coordinates of where it comes from."""

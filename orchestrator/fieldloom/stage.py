@@ -133,12 +133,15 @@ class Resources:
         Memory cap in bytes; the stage then runs in a process of its own.
     isolate : bool
         Run in a process of its own: for stages that hold the interpreter's lock, or may crash it.
+    ranks : int
+        Processes that run the instance together, with ``cpus`` threads each; :meth:`Stage.ranks` sets it.
     """
 
     cpus: int = 1
     gpu: Literal["no", "optional", "required"] = "no"
     memory: int | None = None
     isolate: bool = False
+    ranks: int = 1
 
 
 class Stage(ABC):
@@ -184,6 +187,15 @@ class Stage(ABC):
     def input_ports(cls, params: Any) -> Mapping[str, Port]:
         """Refine ``inputs`` for given parameters, such as asking for the variable that they name."""
         return cls.inputs
+
+    @classmethod
+    def ranks(cls, params: Any) -> int:
+        """How many processes run the stage together, for data-parallel training; see :meth:`Context.team`.
+
+        Each calls :meth:`run` with the same inputs; what rank 0 returns is stored. As results depend on it, it should
+        follow from ``params``.
+        """
+        return 1
 
     @classmethod
     def output_ports(cls, params: Any) -> Mapping[str, Port]:

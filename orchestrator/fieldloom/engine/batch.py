@@ -107,6 +107,7 @@ def _job(session: Session, work: Work) -> Job:
         memory=resources.memory,
         timeout=session.spec.flow.stages[instance.step].timeout,
         isolate=resources.isolate,
+        ranks=resources.ranks,
     )
 
 

@@ -9,8 +9,10 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import IO, Any
 
 from ..errors import Cancelled, StageFailed
@@ -31,17 +33,22 @@ def perform_in_child(job: Job, emit: Emit, stopped: Callable[[], bool]) -> dict[
         If the run was stopped.
     """
     deadline = time.monotonic() + job.timeout if job.timeout else None
-    process = _start(job)
-    try:
-        result, why = _attend(process, emit, stopped, deadline)
-    finally:
-        _kill(process)
+    team: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryDirectory(prefix="fieldloom-") as folder:
+        try:
+            for rank in range(job.ranks):
+                team.append(_start(replace(job, rank=rank, rendezvous=f"{folder}/ranks")))
+            result, why = _attend(team, emit, stopped, deadline)
+        finally:
+            for process in team:
+                _kill(process)
     if why == "timeout":
         raise StageFailed(f"it was stopped after its timeout of {job.timeout:g} s")
     if why == "stopped":
         raise Cancelled(f"{job.name} was stopped")
     if result is None:
-        raise StageFailed(_death(process.returncode, job))
+        codes = sorted((p.returncode for p in team), key=lambda code: (code == 0, code == -signal.SIGKILL))
+        raise StageFailed(_death(codes[0], job))  # that of the rank which died first; the others were killed
     kind, data = result
     if kind == "cancelled":
         raise Cancelled(data["message"])
@@ -78,39 +85,53 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
 
 
 def _attend(
-    process: subprocess.Popen[bytes], emit: Emit, stopped: Callable[[], bool], deadline: float | None
+    team: list[subprocess.Popen[bytes]], emit: Emit, stopped: Callable[[], bool], deadline: float | None
 ) -> tuple[tuple[str, dict[str, Any]] | None, str | None]:
-    """Pass events on until the child closes its output; return its result and why it was told to stop."""
+    """Pass events on until the children close their outputs; return the result and why they were told to stop.
+
+    Of several ranks, number 0 speaks and has the result, unless another one fails: then all are ended.
+    """
     result: tuple[str, dict[str, Any]] | None = None
     why: str | None = None
     kill_at = float("inf")
-    lines = _Lines(process.stdout, process.stderr)
+    lines = _Lines(*(stream for process in team for stream in (process.stdout, process.stderr)))
     while lines.open:
         for stream, line in lines.read(_POLL):
-            if stream is process.stderr:
+            if any(stream is process.stderr for process in team):
                 emit("log", {"level": "info", "message": line})
                 continue
-            event = json.loads(line)
-            if event["kind"] in ("done", "failed", "cancelled"):
-                result = (event["kind"], event["data"])
-            else:
+            event, first = json.loads(line), stream is team[0].stdout
+            if event["kind"] == "failed" or (first and event["kind"] in ("done", "cancelled")):
+                result = result or (event["kind"], event["data"])
+            elif event["kind"] == "log" and event["data"]["level"] == "error" or (first and event["kind"] != "done"):
                 emit(event["kind"], event["data"])
         now = time.monotonic()
         if why is None and result is None and (stopped() or (deadline and now > deadline)):
             why = "stopped" if stopped() else "timeout"
-            os.killpg(process.pid, signal.SIGTERM)
+            _signal(team, signal.SIGTERM)
             kill_at = now + GRACE
-        if now > kill_at:
-            os.killpg(process.pid, signal.SIGKILL)
+        if now > kill_at or (len(team) > 1 and why is None and _is_broken(team, result)):
+            _signal(team, signal.SIGKILL)
             kill_at = float("inf")
-    process.wait()
+    for process in team:
+        process.wait()
     return result, why if result is None or result[0] != "done" else None
+
+
+def _is_broken(team: list[subprocess.Popen[bytes]], result: tuple[str, dict[str, Any]] | None) -> bool:
+    """Whether a rank has failed or died, so that the others would wait for it for ever."""
+    return (result is not None and result[0] == "failed") or any(process.poll() for process in team)
+
+
+def _signal(team: list[subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    for process in team:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End what is left of the child and of what it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _signal([process], signal.SIGKILL)
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:

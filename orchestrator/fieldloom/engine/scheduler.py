@@ -190,10 +190,10 @@ class Scheduler:
             return True  # alone, everything may run
         if len(self._running) >= self._limits.workers:
             return False
-        used = sum(resources.cpus for resources in self._running.values())
-        gpus = sum(resources.gpu != "no" for resources in self._running.values())
-        fits_gpu = wanted.gpu == "no" or self._limits.gpus == 0 or gpus < self._limits.gpus
-        return used + wanted.cpus <= max(self._limits.cpus, self._limits.workers) and fits_gpu
+        used = sum(resources.cpus * resources.ranks for resources in self._running.values())
+        gpus = sum(resources.ranks for resources in self._running.values() if resources.gpu != "no")
+        fits_gpu = wanted.gpu == "no" or self._limits.gpus == 0 or gpus + wanted.ranks <= self._limits.gpus
+        return used + wanted.cpus * wanted.ranks <= max(self._limits.cpus, self._limits.workers) and fits_gpu
 
     def _finish(self, batch: Batch) -> None:
         del self._running[batch.number]

@@ -25,7 +25,10 @@ Emit = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything needed to run one instance, in JSON types."""
+    """Everything needed to run one instance, in JSON types.
+
+    Of the ``ranks`` processes that run it, this is number ``rank``; they meet at the file ``rendezvous``.
+    """
 
     name: str
     stage_id: str
@@ -44,6 +47,9 @@ class Job:
     memory: int | None = None
     timeout: float | None = None
     isolate: bool = False
+    rank: int = 0
+    ranks: int = 1
+    rendezvous: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,8 +71,11 @@ class _StoredCheckpoints:
     store: Store
     key: str
 
+    writes: bool = True
+
     def save(self, step: int, data: Any) -> None:
-        checkpoints.save(self.store, self.key, step, data)
+        if self.writes:
+            checkpoints.save(self.store, self.key, step, data)
 
     def latest(self) -> tuple[int, Any] | None:
         return checkpoints.latest(self.store, self.key)
@@ -78,7 +87,7 @@ def open_store(job: Job) -> Store:
 
 
 def perform(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool]) -> dict[str, Any]:
-    """Run ``job`` here and commit what it makes.
+    """Run ``job`` here and commit what it makes; ranks above 0 commit nothing.
 
     Returns
     -------
@@ -110,7 +119,8 @@ def perform(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool]) -> 
         place = _innermost(error)
         message = str(error) if isinstance(error, FieldloomError) else f"{type(error).__name__}: {error}"
         raise StageFailed(f"{message}{place}") from error
-    checkpoints.clear(store, job.key)
+    if job.rank == 0:
+        checkpoints.clear(store, job.key)
     artifacts = [store.artifact(digest) for digest in outputs.values()]
     return {
         "outputs": outputs,
@@ -132,12 +142,17 @@ def _compute(job: Job, store: Store, emit: Emit, stopped: Callable[[], bool], sc
         scratch=scratch,
         threads=job.threads,
         gpu=job.gpu,
-        checkpoints=_StoredCheckpoints(store, job.key),
+        checkpoints=_StoredCheckpoints(store, job.key, writes=job.rank == 0),
         log=_logger(job, emit),
         report=lambda done, total, message: emit("progress", {"done": done, "total": total, "message": message}),
         stopped=stopped,
+        rank=job.rank,
+        ranks=job.ranks,
+        rendezvous=job.rendezvous,
     )
     produced = stage().run(context, params, **inputs)
+    if job.rank:
+        return {}
     digests = {}
     for port, data in _matched(stage, produced):
         digests[port] = _stored(job, store, port, data, stage.output_ports(params)[port])

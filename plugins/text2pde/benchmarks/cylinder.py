@@ -4,8 +4,8 @@ Usage: python cylinder.py DATA OUT.json [seed] [effort] [checkpoint]
 
 300 wakes and their mirror images for training, 20 wakes to set the spread, 40 for testing, single thread. Ours:
 autoencoder, mean and residual in AUTOENCODER + MEAN + RESIDUAL CPU seconds; the mesh operator has their sum. Text and
-first frames from prompts are trained besides and not compared. ``effort`` multiplies all times; with a ``checkpoint`` the model is written there
-and the others are left out.
+first frames from prompts are trained besides and not compared. ``effort`` multiplies all times; with a ``checkpoint``
+the model is written there and the others are left out.
 """
 
 import json

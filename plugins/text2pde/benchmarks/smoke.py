@@ -72,7 +72,7 @@ def train_words(train, seed):
 
 
 def prompt_fidelity(model, test, ties, captions, draw, check):
-    """How often captions are read exactly, and what they ask for is seen in one member: plumes counted, buoyancy fitted.
+    """How often captions are read exactly, and one member shows what they ask for: plumes counted, buoyancy fitted.
 
     The buoyancy is that with which the solver, from the drawn first frame, meets the drawn second one best.
     """

@@ -1,4 +1,5 @@
-"""The training loop: Muon for matrices and AdamW for the rest, clipped gradients, averaged weights, exact resumption.
+"""The training loop: Muon for matrices and AdamW for the rest, clipped gradients, averaged weights, exact resumption;
+alone or in several processes.
 
 A loop ends after a number of steps, so that a stage is a function of its inputs; comparisons at equal cost end it after
 a number of CPU seconds instead.
@@ -17,9 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 Loss = Callable[[torch.Generator], Tensor]
+MOST_RANKS = 64
+"""Processes that may train together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,27 @@ class Optimizers:
             part.load_state_dict(whole)
 
 
+def rank() -> int:
+    """Number of this process among those that train together."""
+    return distributed.get_rank() if _together() else 0
+
+
+def share_gradients(module: nn.Module) -> None:
+    """Replace gradients by their mean over all ranks, in one message."""
+    if not _together():
+        return
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def _together() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
 @dataclass
 class Training:
     """A network being trained.
@@ -119,7 +143,12 @@ class Training:
         Changed in place; :meth:`finish` leaves the averaged weights in it.
     schedule : Schedule
     seed : int
-        Of the generator handed to the loss.
+        Of the generator handed to the loss, with the step and the rank.
+
+    Notes
+    -----
+    Where `torch.distributed` is initialised, ranks draw batches of their own and share the mean of their gradients:
+    weights, which start equal, stay equal.
     """
 
     module: nn.Module
@@ -131,7 +160,7 @@ class Training:
 
     def __post_init__(self) -> None:
         s = self.schedule
-        self.generator = torch.Generator().manual_seed(self.seed)
+        self.generator = torch.Generator()
         self.averaged = copy.deepcopy(self.module).requires_grad_(False) if s.average else None
         self.optimizers = Optimizers(self.module, s)
 
@@ -168,12 +197,14 @@ class Training:
     def advance(self, loss: Loss) -> None:
         """Take one step."""
         factor = self.schedule.factor(self.step, self.share)
+        self.generator.manual_seed(self.seed * 1_000_003 + self.step * MOST_RANKS + rank())  # each rank its own batch
         device = next(self.module.parameters()).device.type
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             value = loss(self.generator)
         if not torch.isfinite(value):
             raise FloatingPointError(f"the loss is {value.item()} in step {self.step + 1}: lower the learning rate")
         value.backward()  # type: ignore[no-untyped-call]  # torch's own annotation is missing
+        share_gradients(self.module)
         nn.utils.clip_grad_norm_(self.module.parameters(), self.schedule.clip)
         self.optimizers.step(factor)
         self.step += 1
@@ -199,7 +230,6 @@ class Training:
         if self.averaged is not None:
             found |= {f"averaged/{k}": v for k, v in self.averaged.state_dict().items()}
         found |= {f"optimizers/{k}": v for k, v in self.optimizers.state().items()}
-        found["generator"] = self.generator.get_state()
         found["losses"] = torch.tensor(self.losses, dtype=torch.float64)
         found["spent"] = torch.tensor(self.spent, dtype=torch.float64)
         return found
@@ -214,7 +244,6 @@ class Training:
         if self.averaged is not None:
             self.averaged.load_state_dict(part("averaged/"))
         self.optimizers.load(part("optimizers/"))
-        self.generator.set_state(state["generator"])
         self.losses = state["losses"].tolist()
         self.spent, self.step = float(state["spent"]), len(self.losses)
 

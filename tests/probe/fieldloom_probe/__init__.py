@@ -20,6 +20,7 @@ def register_stages():
         "Wants",
         "Hungry",
         "Wrong",
+        "Team",
     )
     found = {f"probe.{name.lower()}": f"fieldloom_probe.stages:{name}" for name in names}
     return found | {"probe.read-numbers": "fieldloom_probe.stages:ReadNumbers"}

@@ -273,3 +273,36 @@ class ReadNumbers(Stage):
         if params.meddle:
             file.write_text("1 2 3 4\n")
         return {"x": number(total)}
+
+
+class Team(Stage):
+    """The sum of what several processes have, unless one of them fails, dies or is stuck."""
+
+    class Params(StageParams):
+        processes: int = param(2, "How many.")
+        failing: int = param(-1, "Which one fails.")
+        dying: int = param(-1, "Which one dies.")
+        stuck: int = param(-1, "Which one never comes.")
+
+    outputs = {"x": X}
+
+    @classmethod
+    def ranks(cls, params):
+        return params.processes
+
+    def run(self, context, params, **inputs):
+        import torch
+
+        with context.team():
+            if context.rank == params.failing:
+                raise ArithmeticError(f"rank {context.rank} of {context.ranks} failed")
+            if context.rank == params.dying:
+                os.abort()
+            while context.rank == params.stuck:
+                time.sleep(0.05)
+                context.progress(0, 1)
+            mine = torch.tensor(2.0**context.rank)
+            if context.ranks > 1:
+                torch.distributed.all_reduce(mine)
+        context.checkpoints.save(context.rank, number(context.rank))
+        return {"x": number(mine)}
