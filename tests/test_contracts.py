@@ -148,6 +148,11 @@ def test_grids_do_not_fit_where_meshes_are_wanted():
     assert not [*ports.disagreements(grid_port(""), field_port(""), {})]
 
 
+def test_a_field_fits_where_a_mesh_is_wanted_if_it_is_known_only_when_it_runs():
+    assert not [*ports.disagreements(field_port("", open=True), mesh_port(""), {})]
+    assert any("wants a mesh and gets a field" in p for p in ports.disagreements(field_port(""), mesh_port(""), {}))
+
+
 def test_covariates_may_not_hide_fields():
     with pytest.raises(ValueError, match="'p' is a field or dimension"):
         join([mesh()], {"p": [1.0]})

@@ -37,7 +37,7 @@ def disagreements(offered: Port, wanted: Port, promised: Sizes) -> Iterator[str]
     if wanted.tree != offered.tree:
         yield f"it wants a {_form(wanted)} and gets a {_form(offered)}"
         return
-    if not _contract_fits(offered.contract, wanted.contract):
+    if not _contract_fits(offered, wanted.contract):
         yield f"it wants a {wanted.contract} and gets a {offered.contract}"
         return
     for name, want in wanted.variables.items():
@@ -57,9 +57,11 @@ def disagreements(offered: Port, wanted: Port, promised: Sizes) -> Iterator[str]
             yield f"it wants {size} along {dim!r} and gets {promised[dim]}"
 
 
-def _contract_fits(offered: str, wanted: str) -> bool:
-    """A population is also a mesh; what promises nothing may be anything."""
-    return not offered or wanted in ("", "field", offered) or (offered, wanted) == ("population", "mesh")
+def _contract_fits(offered: Port, wanted: str) -> bool:
+    """A population is also a mesh; what promises nothing, or an open field, may turn out to be anything."""
+    kind = offered.contract
+    unknown = not kind or (kind == "field" and offered.open)
+    return unknown or wanted in ("", "field", kind) or (kind, wanted) == ("population", "mesh")
 
 
 def _form(port: Port) -> str:

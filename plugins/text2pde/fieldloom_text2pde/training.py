@@ -1,5 +1,4 @@
-"""The training loop: Muon for matrices and AdamW for the rest, clipped gradients, averaged weights, exact resumption;
-alone or in several processes.
+"""The training loop: Muon for matrices, AdamW for the rest, averaged weights, exact resumption, several processes.
 
 A loop ends after a number of steps, so that a stage is a function of its inputs; comparisons at equal cost end it after
 a number of CPU seconds instead.

@@ -1,5 +1,7 @@
 """Geometry, autoencoders, networks and training: what they promise, and what they learn on waves that are known."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -344,3 +346,50 @@ def test_parts_of_a_population_are_no_numbers_of_its_trajectories():
 
     found = collect(Collection.of(population(2), population(2, first=5), part=[0, 1]))
     assert set(found.samples[3].numbers) == {"inflow", "viscosity"}
+
+
+TOGETHER = """
+import sys, torch
+from torch import distributed, nn
+from fieldloom_text2pde.training import Schedule, train
+if sys.argv[1] != "alone":
+    distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=int(sys.argv[1]), world_size=2)
+torch.manual_seed(0)
+network, x = nn.Linear(8, 8), torch.ones(3, 8)
+drawn = []
+def loss(generator):
+    drawn.append(torch.rand((), generator=generator).item())
+    mine = [float(sys.argv[1])] if distributed.is_initialized() else [0.0, 1.0]
+    return sum((network(x) - target).square().mean() for target in mine) / len(mine)
+train(network, loss, Schedule(5), 0)
+print(*network.weight.flatten().tolist(), drawn[-1])
+"""
+
+
+def test_ranks_train_one_network_on_batches_of_their_own(tmp_path):
+    """Two ranks with a target each end where one process with the mean of both losses does."""
+    command = [sys.executable, "-c", TOGETHER]
+    ranks = [
+        subprocess.Popen([*command, str(r), str(tmp_path / "meet")], stdout=subprocess.PIPE, text=True) for r in (0, 1)
+    ]
+    alone = subprocess.run([*command, "alone"], capture_output=True, text=True, check=True).stdout
+    first, second, whole = (np.array(out.split(), float) for out in (*(p.communicate()[0] for p in ranks), alone))
+    np.testing.assert_array_equal(first[:-1], second[:-1])
+    np.testing.assert_allclose(first[:-1], whole[:-1], atol=1e-6)
+    assert first[-1] != second[-1]  # what they draw at random
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler
+def test_compiled_networks_learn_the_same():
+    """And their weights keep their names."""
+    import tiny
+
+    inputs = {"fields": tiny.collected("mesh"), "captions": tiny.captions("mesh")}
+    a, b = (
+        tiny.run("text2pde.train-autoencoder", tiny.AUTOENCODER | {"compile": on}, **inputs)["model"]
+        for on in (False, True)
+    )
+    assert set(a.data_vars) == set(b.data_vars)
+    for name in a.data_vars:
+        np.testing.assert_allclose(a[name], b[name], atol=1e-2, err_msg=str(name))

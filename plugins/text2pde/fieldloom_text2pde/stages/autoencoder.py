@@ -9,6 +9,7 @@ from fieldloom import Context, Port, Resources, Stage, StageParams, Variable, pa
 from pydantic import model_validator
 
 from .ports import CAPTIONS, MODEL, PICTURES, TRAJECTORIES
+from .training_stage import TrainingParams, TrainingStage
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,7 +31,7 @@ SCORES = Port(
 )
 
 
-class TrainAutoencoder(Stage):
+class TrainAutoencoder(TrainingStage):
     """Learn to compress simulations on any mesh, or on a grid, to a uniform grid of latents and back.
 
     Meshes may differ from sample to sample. Each grid point gathers its nearest nodes by a learned kernel that sees
@@ -39,7 +40,7 @@ class TrainAutoencoder(Stage):
     construction. After section 3.1 of Zhou et al. (2025).
     """
 
-    class Params(StageParams):
+    class Params(TrainingParams):
         """Sizes and training."""
 
         fields: list[str] | None = param(None, "Fields to learn; all over time if not given.", min_length=1)
@@ -67,9 +68,6 @@ class TrainAutoencoder(Stage):
 
     inputs: Mapping[str, Port] = {"fields": TRAJECTORIES, "captions": CAPTIONS}
     outputs: Mapping[str, Port] = {"model": MODEL, "scores": SCORES, "pictures": PICTURES}
-    resources = Resources(isolate=True, gpu="optional")
-    affects = ("torch", "scipy")
-    random = True
 
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Train, then test."""
@@ -78,7 +76,7 @@ class TrainAutoencoder(Stage):
         from .. import pipeline, plots, weights
         from ..autoencoders.learning import ReconstructionLoss, train_autoencoder
         from ..training import Schedule
-        from .common import checkpoint, reporter, splits, use_threads
+        from .common import checkpoint, compiled, reporter, splits, use_threads
 
         use_threads(context)
         parts, rules = splits(inputs["fields"], inputs["captions"], params.fields), inputs["captions"].attrs["rules"]
@@ -90,16 +88,12 @@ class TrainAutoencoder(Stage):
         loss = ReconstructionLoss(
             params.samples, params.frames, params.divergence, params.gradient, params.spectral, params.absolute
         )
-        training = train_autoencoder(
-            model,
-            values,
-            domains,
-            Schedule(params.steps, params.learning_rate),
-            loss,
-            context.seed,
-            reporter(context, "autoencoder", 0.95),
-            checkpoint(context, "autoencoder"),
-        )
+        if params.compile:
+            compiled(model.encoder, model.decoder)
+        schedule = Schedule(params.steps, params.learning_rate)
+        report, saved = reporter(context, "autoencoder", 0.95), checkpoint(context, "autoencoder")
+        with context.team():
+            training = train_autoencoder(model, values, domains, schedule, loss, context.seed, report, saved)
         rows, worst = _scores(model, setting, parts["test"])
         about = {
             "kind": "grid" if train.grid else "mesh",

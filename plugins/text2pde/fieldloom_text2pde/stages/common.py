@@ -9,7 +9,7 @@ from fieldloom import Context
 
 if TYPE_CHECKING:
     import xarray as xr
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ..training import Training
     from ..trajectories import Trajectories
@@ -50,6 +50,13 @@ def splits(
 def members_of(captions: xr.Dataset, split: str) -> list[int]:
     """Sample numbers of a split."""
     return [i for i, name in enumerate(captions["split"].to_numpy().tolist()) if name == split]
+
+
+def compiled(*networks: nn.Module | None) -> None:
+    """Let torch compile networks when they first run, in place: the names of their weights stay."""
+    for network in networks:
+        if network is not None:
+            network.compile()
 
 
 def use_threads(context: Context) -> None:

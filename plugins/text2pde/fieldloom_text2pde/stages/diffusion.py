@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from fieldloom import Context, Port, Resources, Stage, StageParams, Variable, param
+from fieldloom import Context, Port, Variable, param
 from pydantic import model_validator
 
 from .autoencoder import LATENTS
 from .ports import CAPTIONS, MODEL, PICTURES, TRAJECTORIES
+from .training_stage import TrainingParams, TrainingStage
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +36,7 @@ HISTORY = Port(
 PARTS = ("mean", "residual", "opening", "opening-residual")
 
 
-class TrainDiffusion(Stage):
+class TrainDiffusion(TrainingStage):
     """Learn to draw whole trajectories from a prompt, numbers, a first frame, or any of these together.
 
     Two parts: a network for the mean, and flow matching (or diffusion) for what it leaves; `mean: none` is the
@@ -44,7 +45,7 @@ class TrainDiffusion(Stage):
     them may be missing and guidance works. The text encoder is trained first, from the captions alone.
     """
 
-    class Params(StageParams):
+    class Params(TrainingParams):
         """Sizes and training."""
 
         mean: Literal["latent", "patched-unet", "unet", "fno", "none"] = param(
@@ -90,9 +91,6 @@ class TrainDiffusion(Stage):
         "latents": LATENTS,
     }
     outputs: Mapping[str, Port] = {"model": MODEL, "history": HISTORY, "pictures": PICTURES}
-    resources = Resources(isolate=True, gpu="optional")
-    affects = ("torch", "scipy")
-    random = True
 
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Train part after part, then set the spread."""
@@ -103,7 +101,7 @@ class TrainDiffusion(Stage):
         from .. import pipeline, plots
         from ..generator.learning import Dropping
         from ..generator.spread import set_spread
-        from .common import splits, use_threads
+        from .common import compiled, splits, use_threads
         from .loading import autoencoder_of
 
         use_threads(context)
@@ -123,18 +121,13 @@ class TrainDiffusion(Stage):
         model.to(context.device)
         prompts = pipeline.Prompts(model.embed, _texts(context, inputs["captions"], train))
         log = _Log(context, model, params)
-        pipeline.train_generator(
-            model,
-            train,
-            domains,
-            latents,
-            _budget(params),
-            context.seed,
-            prompts,
-            Dropping(params.hide, params.hide, params.hide_prompt),
-            log,
-            log.restore(),
-        )
+        if params.compile:
+            compiled(*(n for p in (model.continuation, model.opening) for n in (p.mean, p.residual)), model.field_mean)
+        dropping = Dropping(params.hide, params.hide, params.hide_prompt)
+        with context.team():
+            pipeline.train_generator(
+                model, train, domains, latents, _budget(params), context.seed, prompts, dropping, log, log.restore()
+            )
         ratio = set_spread(model, parts["validation"], params.members, context.seed)
         context.log.info("spread over error on validation trajectories before it was set: %.2f", ratio)
         rows = log.rows()
