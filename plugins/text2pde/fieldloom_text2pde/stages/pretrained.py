@@ -17,12 +17,12 @@ FOLDER = Path(__file__).parents[1] / "checkpoints"
 
 
 class Pretrained(Stage):
-    """A generator that ships with the room: wakes of cylinders. Its recipe and scores lie beside it, as JSON."""
+    """A generator that ships with the room: wakes of cylinders, or smoke. Recipe and scores lie beside it, as JSON."""
 
     class Params(StageParams):
         """Which."""
 
-        name: Literal["cylinder"] = param("cylinder", "Name of the checkpoint.")
+        name: Literal["cylinder", "smoke"] = param("cylinder", "Name of the checkpoint.")
 
     outputs: Mapping[str, Port] = {"model": MODEL}
     resources = Resources()
