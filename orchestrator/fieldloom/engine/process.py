@@ -103,7 +103,7 @@ def _attend(
             event, first = json.loads(line), stream is team[0].stdout
             if event["kind"] == "failed" or (first and event["kind"] in ("done", "cancelled")):
                 result = result or (event["kind"], event["data"])
-            elif event["kind"] == "log" and event["data"]["level"] == "error" or (first and event["kind"] != "done"):
+            elif (event["kind"] == "log" and event["data"]["level"] == "error") or (first and event["kind"] != "done"):
                 emit(event["kind"], event["data"])
         now = time.monotonic()
         if why is None and result is None and (stopped() or (deadline and now > deadline)):
