@@ -1,7 +1,7 @@
 """Files that stages made (pictures, meshes in exchange formats): kept as artifacts, shown and handed out here.
 
 An artifact of files is a Dataset whose variables are bytes (``uint8``), each with ``filename`` and
-``media_type``; ``caption`` is optional. :func:`file_variable` makes one.
+``media_type``; ``caption`` is optional. :func:`file_variable` and :func:`png_files` make them.
 """
 
 from __future__ import annotations
@@ -42,6 +42,13 @@ def file_variable(data: bytes, filename: str, media_type: str, caption: str = ""
 
     attrs = {"filename": filename, "media_type": media_type} | ({"caption": caption} if caption else {})
     return xr.Variable((f"{filename}_bytes",), np.frombuffer(data, np.uint8), attrs)
+
+
+def png_files(**drawn: tuple[bytes, str]) -> xr.Dataset:
+    """Make an artifact of pictures out of PNGs and their captions, ``<name>.png`` each."""
+    import xarray as xr
+
+    return xr.Dataset({n: file_variable(data, f"{n}.png", "image/png", text) for n, (data, text) in drawn.items()})
 
 
 def files_of(run: Run, instance: str) -> Iterator[File]:

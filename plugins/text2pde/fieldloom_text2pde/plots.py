@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
 
 Picture = tuple[bytes, str]
 """A PNG and its caption."""
-
-
-def pictures(**drawn: Picture) -> xr.Dataset:
-    """Put pictures into an artifact of files, ``<name>.png`` each."""
-    import xarray as xr
-    from fieldloom.files import file_variable
-
-    return xr.Dataset({n: file_variable(data, f"{n}.png", "image/png", text) for n, (data, text) in drawn.items()})
 
 
 def learning_curves(losses: Mapping[str, Sequence[float]]) -> Picture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fieldloom import Context, Port, Stage, StageParams, Variable, param
+from fieldloom import Context, Port, Resources, Stage, StageParams, Variable, param
 from fieldloom.contracts import field_port
 
 from .derived import differentiator
@@ -47,6 +47,7 @@ class Agreement(Stage):
         "table": _TABLE,
         "picture": Port(description="Distance and divergence over time.", files=True),
     }
+    resources = Resources(isolate=True)  # matplotlib is not for several threads
     affects = ("numpy", "scipy")
 
     @classmethod
@@ -58,10 +59,9 @@ class Agreement(Stage):
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Compare instant by instant."""
         import numpy as np
-        import xarray as xr
         from fieldloom.contracts.cells import weights
         from fieldloom.contracts.table import table
-        from fieldloom.files import file_variable
+        from fieldloom.files import png_files
 
         from ..agreement import over_time
         from ..plots import plot_agreement
@@ -79,11 +79,8 @@ class Agreement(Stage):
         rows = over_time(found, truth, flow["time"].to_numpy(), weights(flow).get("node", np.ones(n)), differentiate)
         last = rows[-1]
         context.log.info("distance from the solver at t = %.4g s: %.3f", last["time"], last["distance"])
-        png = file_variable(plot_agreement(rows), "agreement.png", "image/png", "distance from the solver's flow")
-        return {
-            "table": table(rows, _TABLE, "A flow beside the solver's"),
-            "picture": xr.Dataset({"agreement": png}),
-        }
+        picture = png_files(agreement=(plot_agreement(rows), "distance from the solver's flow, and divergence"))
+        return {"table": table(rows, _TABLE, "A flow beside the solver's"), "picture": picture}
 
 
 def _check_same(flow: xr.Dataset, solver: xr.Dataset, name: str) -> None:

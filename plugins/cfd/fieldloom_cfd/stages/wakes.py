@@ -349,11 +349,10 @@ class PlotForces(Stage):
 
     def run(self, context: Context, params: StageParams, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Draw three panels."""
-        import xarray as xr
-        from fieldloom.files import file_variable
+        from fieldloom.files import png_files
 
         from ..plots import plot_forces
 
         picture = plot_forces(list(inputs["fields"].values()), inputs["table"])
         caption = "lift, drag, and shedding frequency; the bar is the benchmark's range at Re 100"
-        return {"pictures": xr.Dataset({"forces": file_variable(picture, "forces.png", "image/png", caption)})}
+        return {"pictures": png_files(forces=(picture, caption))}

@@ -72,6 +72,7 @@ class TrainAutoencoder(TrainingStage):
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Train, then test."""
         from fieldloom.contracts.table import table
+        from fieldloom.files import png_files
 
         from .. import pipeline, plots, weights
         from ..autoencoders.learning import ReconstructionLoss, train_autoencoder
@@ -103,7 +104,7 @@ class TrainAutoencoder(TrainingStage):
         return {
             "model": weights.to_dataset(model.state_dict(), about),
             "scores": table(rows, SCORES, "Reconstruction"),
-            "pictures": plots.pictures(
+            "pictures": png_files(
                 learning=plots.learning_curves({"autoencoder": training.losses}),
                 reconstruction=plots.comparison(parts["test"], worst, "the autoencoder's worst test trajectory"),
             ),

@@ -97,6 +97,7 @@ class TrainDiffusion(TrainingStage):
         from dataclasses import replace
 
         from fieldloom.contracts.table import table
+        from fieldloom.files import png_files
 
         from .. import pipeline, plots
         from ..generator.learning import Dropping
@@ -136,7 +137,7 @@ class TrainDiffusion(TrainingStage):
         return {
             "model": model.to_dataset({"recipe": params.model_dump(mode="json") | {"seed": context.seed}}),
             "history": table(rows, HISTORY, "Training"),
-            "pictures": plots.pictures(learning=plots.learning_curves(log.losses)),
+            "pictures": png_files(learning=plots.learning_curves(log.losses)),
         }
 
 

@@ -67,6 +67,7 @@ class Evaluate(Stage):
         from dataclasses import replace
 
         from fieldloom.contracts.table import table
+        from fieldloom.files import png_files
 
         from .. import evaluation, fidelity, plots
         from ..generator.model import Draw
@@ -99,7 +100,7 @@ class Evaluate(Stage):
         faithful = fidelity.rows(model, test, domains, captions, draw)
         worst, columns = _columns(test, domains, tasks["first frame"])
         named = [(c.name, c.units, list(c.channels)) for c in test.channels]
-        pictures = plots.pictures(
+        pictures = png_files(
             first_frame=(
                 plots.fields(test.grid, test.samples[worst], columns, named),
                 "a test trajectory continued from its first frame: last instant",

@@ -92,6 +92,8 @@ class Generate(Stage):
 
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Draw."""
+        from fieldloom.files import png_files
+
         from .. import plots
         from ..fields import ensemble
         from .common import use_threads
@@ -114,7 +116,7 @@ class Generate(Stage):
         picture = (plots.fields(grid, sample, columns, rows), params.prompt or "generated; last instant")
         return {
             **{name: data.assign_attrs(attrs) for name, data in found.items()},
-            "pictures": plots.pictures(generated=picture),
+            "pictures": png_files(generated=picture),
         }
 
 
