@@ -77,14 +77,14 @@ def prompt_fidelity(model, test, ties, captions, draw, check):
     The buoyancy is that with which the solver, from the drawn first frame, meets the drawn second one best.
     """
     exact, counted_right, misses = [], [], []
-    for caption, domain in zip(captions, ties, strict=True):
-        wanted = caption.values()
+    for i, (caption, domain) in enumerate(zip(captions, ties, strict=True)):
+        wanted, own = caption.values(), replace(draw, seed=1000 * draw.seed + i)
         try:
             found = read(caption.text, model.text, model.tokenizer).values
         except ValueError:  # a misreading that contradicts itself
             found = {}
         exact += [abs(found.get(k, 1e9) - v) <= 1e-6 * abs(v) for k, v in wanted.items()]
-        drawn = model.imagined(domain, found, 1, draw, caption.text, fidelity.wish(model, found) if check else None)[0]
+        drawn = model.imagined(domain, found, 1, own, caption.text, fidelity.wish(model, found) if check else None)[0]
         if "plumes" in wanted:
             counted_right.append(fidelity.plumes_in(model, drawn[0]) == wanted["plumes"])
         if "buoyancy" in wanted:

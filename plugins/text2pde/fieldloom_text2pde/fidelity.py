@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +109,8 @@ def rows(
     for i, (sample, domain) in enumerate(zip(test.samples, domains, strict=True)):
         prompt = str(captions["held_out_caption"].to_numpy()[i, 0])
         numbers = numbers_in(model, prompt)
-        values = model.imagined(domain, numbers, 1, draw, prompt, wish(model, numbers))[0]
+        own = replace(draw, seed=draw.seed + i)
+        values = model.imagined(domain, numbers, 1, own, prompt, wish(model, numbers))[0]
         truth = {
             s.quantity: sample.numbers[s.quantity]
             for s in spans_from_json(str(captions["held_out_spans"].to_numpy()[i, 0]))

@@ -195,7 +195,8 @@ class MeasureBuoyancy(Stage):
     class Params(_Fluid):
         """Fluid, numerics, and where to look."""
 
-        instants: int = param(2, "Instants after the first that are compared.", ge=1, le=100)
+        instants: int = param(1, "Instants after the first that are compared.", ge=1, le=100)
+        modes: int = param(6, "Cosine modes along each axis that are compared: the large scales.", ge=1, le=1024)
         low: float = param(0.02, "Least buoyancy that is looked for.", unit="m s-2", ge=0.0)
         high: float = param(1.0, "Largest.", unit="m s-2", gt=0.0)
 
@@ -229,7 +230,8 @@ class MeasureBuoyancy(Stage):
         every = _steps_between(fields["time"].to_numpy(), params.time_step)
         velocity = fields["velocity"].isel(time=slice(0, params.instants + 1)).to_numpy().astype(float)
         density = fields["smoke"].isel(time=0).to_numpy().astype(float)
-        found = estimate_buoyancy(density, list(velocity), params.box(fields, 0.0), every, (params.low, params.high))
+        bounds, box = (params.low, params.high), params.box(fields, 0.0)
+        found = estimate_buoyancy(density, list(velocity), box, every, bounds, params.modes)
         row = dict(zip(("buoyancy", "misfit"), found, strict=True))
         return {"table": table([row], self.outputs["table"], "Buoyancy that smoke shows")}
 
