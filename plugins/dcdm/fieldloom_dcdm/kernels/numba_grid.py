@@ -1,0 +1,113 @@
+"""Levels of a multigrid cycle on the CPU: NumPy arrays with a rim, Numba kernels, threads over slabs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from . import grid2d, grid3d, slabs
+
+Array = NDArray[Any]
+Omegas = tuple[tuple[float, float], ...]
+
+
+def pad(field: Array, dtype: DTypeLike) -> Array:
+    """Give a field its rim of zeros."""
+    padded = np.zeros([n + 2 for n in field.shape], dtype)
+    padded[(slice(1, -1),) * field.ndim] = field
+    return padded
+
+
+def unpad(field: Array) -> Array:
+    """Return a view without the rim."""
+    return field[(slice(1, -1),) * field.ndim]
+
+
+def pad_faces(faces: Sequence[Array], dtype: DTypeLike) -> tuple[Array, ...]:
+    """Lay faces out as the kernels read them: entry i is the face below cell i."""
+    return tuple(_pad_face(w, k, dtype) for k, w in enumerate(faces))
+
+
+def _pad_face(w: Array, axis: int, dtype: DTypeLike) -> Array:
+    padded = np.zeros([n + 1 if k == axis else n + 2 for k, n in enumerate(w.shape)], dtype)
+    padded[tuple(slice(1, None) if k == axis else slice(1, -1) for k in range(w.ndim))] = w
+    return padded
+
+
+def kernels(ndim: int) -> Any:
+    """Return the module of kernels for grids of ``ndim`` axes."""
+    return grid2d if ndim == 2 else grid3d
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """One grid of the hierarchy with the memory that a cycle needs there.
+
+    Parameters
+    ----------
+    faces : tuple of ndarray
+        Conductances with a rim, all of one precision.
+    inverse : ndarray
+        Inverse of the diagonal.
+    halved : tuple of {0, 1}
+        Axes along which the next grid is coarser.
+    omega : tuple of (float, float)
+        Relaxation of the two colours in each sweep before the coarse grid; after it they are reversed.
+    x, b : ndarray
+        Buffers. A cycle overwrites them, so that one Level serves one thread of control at a time.
+    threads : int
+    """
+
+    faces: tuple[Array, ...]
+    inverse: Array
+    halved: tuple[int, ...]
+    omega: Omegas
+    x: Array
+    b: Array
+    threads: int
+
+
+def make_level(faces: Sequence[Array], halved: Sequence[int], omega: Omegas, threads: int) -> Level:
+    """Lay out one level in single precision; ``faces`` have no rim."""
+    padded = pad_faces(faces, np.float32)
+    inverse, x, b = (np.zeros(padded[0].shape, np.float32) for _ in range(3))
+    slabs.run(kernels(len(faces)).invert_diagonal, [(0, inverse.shape[0] - 2)], *padded, inverse)
+    return Level(padded, inverse, tuple(halved), omega, x, b, threads)
+
+
+def smooth(level: Level, x: Array | None, b: Array, *, reverse: bool) -> Array:
+    """Red-black over-relaxation: all sweeps, from zero if x is None; backwards in time if ``reverse``.
+
+    Forward and backward together are symmetric, and positive definite for relaxation in (0, 2).
+    """
+    out = level.x if x is None else x
+    order = [(1, second, first) for first, second in reversed(level.omega)] if reverse else None
+    for number, (colour, first, second) in enumerate(order or [(0, *pair) for pair in level.omega]):
+        _sweep(level, out, b, colour, first, second, from_zero=x is None and number == 0)
+    return out
+
+
+def _sweep(level: Level, x: Array, b: Array, colour: int, first: float, second: float, *, from_zero: bool) -> None:
+    module, parts = kernels(x.ndim), slabs.bounds(x.shape[0] - 2, level.threads)
+    relaxation = np.float32(first), np.float32(second)
+    slabs.run(module.sweep, parts, x, b, level.inverse, *level.faces, colour, *relaxation, from_zero)
+    if len(parts) > 1:
+        slabs.run(module.sweep_edges, parts, x, b, level.inverse, *level.faces, colour, relaxation[1])
+
+
+def restrict_residual(level: Level, x: Array, b: Array, coarse: Array) -> Array:
+    """Sum b - A x over each coarse cell into ``coarse``, and return it."""
+    parts = slabs.bounds(coarse.shape[0] - 2, level.threads)
+    slabs.run(kernels(x.ndim).restrict_residual, parts, x, b, *level.faces, *level.halved, coarse)
+    return coarse
+
+
+def prolong_add(level: Level, coarse: Array, x: Array) -> Array:
+    """Add each coarse cell's value to the cells of x in it, and return x."""
+    parts = slabs.bounds(x.shape[0] - 2, level.threads)
+    slabs.run(kernels(x.ndim).prolong_add, parts, coarse, *level.halved, x)
+    return x
