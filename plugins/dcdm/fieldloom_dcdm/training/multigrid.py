@@ -41,6 +41,8 @@ class Recipe:
     sweeps : int
         Smoothing sweeps before and after.
     gamma : {1, 2}
+    conditioned : bool
+        Whether coarse faces may depend on what lies behind them (``bound`` is trained; else it is 1).
     steps, batch : int
         Optimiser steps, systems a step.
     iterations : int
@@ -55,6 +57,7 @@ class Recipe:
     levels: int = 3
     sweeps: int = 2
     gamma: int = 2
+    conditioned: bool = True
     steps: int = 60
     batch: int = 4
     iterations: int = 5
@@ -68,9 +71,9 @@ class LevelModule(nn.Module):
     Below the finest grid kappa times bound is at most 1, which keeps a W-cycle positive definite.
     """
 
-    def __init__(self, sweeps: int, *, finest: bool) -> None:
+    def __init__(self, sweeps: int, *, finest: bool, conditioned: bool = True) -> None:
         super().__init__()
-        self.finest = finest
+        self.finest, self.conditioned = finest, conditioned
         self.raw_omega = nn.Parameter(torch.full((sweeps, 2), _logit(1.0, OMEGA)))
         self.raw_kappa = nn.Parameter(torch.tensor(_logit(0.95, KAPPA)))
         self.raw_bound = nn.Parameter(torch.tensor(_logit(1.2, BOUND)))
@@ -82,8 +85,8 @@ class LevelModule(nn.Module):
         return [(pair[0], pair[1]) for pair in values]
 
     @property
-    def bound(self) -> Tensor:
-        return _ranged(self.raw_bound, BOUND)
+    def bound(self) -> Any:
+        return _ranged(self.raw_bound, BOUND) if self.conditioned else 1.0
 
     @property
     def kappa(self) -> Tensor:
@@ -97,7 +100,7 @@ class LevelModule(nn.Module):
     def frozen(self) -> LevelParameters:
         """Return the values as they are now."""
         omega = tuple((first.item(), second.item()) for first, second in self.omega)
-        return LevelParameters(omega, self.kappa.item(), self.bound.item(), self.dirichlet.item())
+        return LevelParameters(omega, self.kappa.item(), float(self.bound), self.dirichlet.item())
 
 
 def _logit(value: float, limits: tuple[float, float]) -> float:
@@ -124,7 +127,9 @@ def train(recipe: Recipe, progress: Progress | None = None) -> MultigridParamete
         Averaged over the last third of the steps.
     """
     rng = np.random.default_rng(recipe.seed)
-    modules = nn.ModuleList(LevelModule(recipe.sweeps, finest=level == 0) for level in range(recipe.levels))
+    modules = nn.ModuleList(
+        LevelModule(recipe.sweeps, finest=level == 0, conditioned=recipe.conditioned) for level in range(recipe.levels)
+    )
     optimiser = torch.optim.Adam(modules.parameters(), recipe.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps, recipe.learning_rate / 10)
     average = torch.optim.swa_utils.AveragedModel(modules)
