@@ -65,7 +65,7 @@ class Components:
 
 def find_components(problem: Poisson) -> Components:
     """Find the singular components of a system."""
-    if problem.mask.all() and _grounded_box(problem) and problem.uniform:
+    if _is_one_open_box(problem):
         return Components(None, np.zeros(1, np.int64))
     faces = numba_grid.pad_faces(problem.faces, np.float32)
     roots = _roots(faces)
@@ -80,8 +80,16 @@ def find_components(problem: Poisson) -> Components:
     return Components(labels, np.bincount(labels, minlength=len(found) + 1))
 
 
-def _grounded_box(problem: Poisson) -> bool:
-    return any(side == "dirichlet" for pair in problem.boundary for side in pair)
+def _is_one_open_box(problem: Poisson) -> bool:
+    """Whether all cells are joined and touch a Dirichlet side: the common case, seen at a glance."""
+    inner = (w[_planes(w.ndim, k, slice(1, -1))] for k, w in enumerate(problem.faces))
+    ends = (w[_planes(w.ndim, k, end)] for k, w in enumerate(problem.faces) for end in (0, -1))
+    return bool(problem.mask.all()) and all((w > 0).all() for w in inner) and any((w > 0).any() for w in ends)
+
+
+def _planes(ndim: int, axis: int, part: slice | int) -> tuple[slice | int, ...]:
+    """Index that takes ``part`` of one axis."""
+    return tuple(part if k == axis else slice(None) for k in range(ndim))
 
 
 def _roots(faces: Sequence[NDArray[np.float32]]) -> NDArray[np.int32]:
@@ -91,7 +99,7 @@ def _roots(faces: Sequence[NDArray[np.float32]]) -> NDArray[np.int32]:
     for axis, w in enumerate(faces):
         below = w.copy()
         for end in (0, 1, -1):  # faces towards the rim join nothing
-            below[tuple(end if k == axis else slice(None) for k in range(w.ndim))] = 0
+            below[_planes(w.ndim, axis, end)] = 0
         stride = int(np.prod(shape[axis + 1 :]))
         unions.unite(parent, below.ravel(), stride, stride)
     unions.flatten(parent)

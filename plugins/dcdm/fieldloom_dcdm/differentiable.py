@@ -22,14 +22,14 @@ def solve_torch(
     coefficient: Sequence[Tensor] | None = None,
     *,
     rtol: float = 1e-10,
-    M: str = "learned-multigrid",  # noqa: N803 - the field's symbol
+    M: str = "learned-multigrid",
     threads: int = 1,
 ) -> Tensor:
     """Solve A(c) x = b; differentiable with respect to b (twice and more) and to c.
 
     The gradient of a loss L is a solve with the same symmetric matrix and the same preconditioner: with
     lambda = A^-1 dL/dx, dL/db = lambda and dL/dw_f = -(lambda_i - lambda_j) (x_i - x_j) for the conductance w of the
-    face f between cells i and j. Cotangents are scaled to norm 1 before they are solved for, so that tiny ones
+    face f between cells i and j. Cotangents are scaled to size 1 before they are solved for, so that tiny ones
     neither fall below a tolerance nor lose digits.
 
     Parameters
@@ -77,17 +77,22 @@ class _Prepared:
     """A system that is set up at most once, for the forward and all backward solves."""
 
     def __init__(
-        self, problem: Poisson, rtol: float, M: str, threads: int, geometry: Sequence[Any] = ()  # noqa: N803
+        self,
+        problem: Poisson,
+        rtol: float,
+        M: str,
+        threads: int,
+        geometry: Sequence[Any] = (),
     ) -> None:
         self.problem, self.geometry = problem, geometry
         self._rtol, self._M, self._threads = rtol, M, threads
         self._system: System | None = None
 
     def solve(self, b: Tensor) -> Tensor:
-        """Solve for each right-hand side, scaled to norm 1."""
+        """Solve for each right-hand side, scaled so that its largest entry is 1."""
         flat = b.detach().reshape(-1, *self.problem.shape)
         axes = tuple(range(1, flat.ndim))
-        size = torch.linalg.vector_norm(flat.double(), dim=axes, keepdim=True)
+        size = flat.double().abs().amax(axes, keepdim=True)
         units = flat.double() / torch.where(size > 0, size, 1.0)
         solved = self._on_gpu(units) if b.is_cuda else self._on_cpu(units)
         return (solved * size).to(b.dtype).reshape(b.shape)
@@ -137,5 +142,3 @@ def _coefficient_gradients(
         geometry = torch.from_numpy(np.ascontiguousarray(prepared.geometry[k])).to(c)
         found.append(-geometry * jumps.reshape(-1, *c.shape).sum(0).to(c))
     return found
-
-

@@ -89,7 +89,11 @@ def _coarse_face(
     else:
         inner = w[along(axis, slice(1, 2 * (cells // 2), 2))]
         coarse = outer / (1.0 + kappa * _resistance(outer, inner, axis, bound, xp))
-    return coarse if _is_one(dirichlet) else coarse * (1.0 + (dirichlet - 1.0) * _like(_ends(coarse.shape[axis]), coarse, axis, xp))
+    return (
+        coarse
+        if _is_one(dirichlet)
+        else coarse * (1.0 + (dirichlet - 1.0) * _like(_ends(coarse.shape[axis]), coarse, axis, xp))
+    )
 
 
 def _is_one(value: Any) -> bool:
@@ -109,7 +113,7 @@ def _pair_sums(w: Any, axis: int, xp: ModuleType) -> Any:
 
 
 def _partners(cells: int) -> np.ndarray[Any, Any]:
-    """t for bound 1: half the number of joined pairs beside each coarse face."""
+    """T for bound 1: half the number of joined pairs beside each coarse face."""
     joined = np.zeros((cells + 1) // 2 + 2)
     joined[1 : 1 + cells // 2] = 0.5
     return joined[1:] + joined[:-1]

@@ -31,7 +31,7 @@ class Preconditioner(LinearOperator):
         If the model is not linear and symmetric: SciPy's methods would go astray silently.
     """
 
-    def __init__(self, problem: Poisson, M: str | DirectionModel = "learned-multigrid", threads: int = 1) -> None:  # noqa: N803 - the field's symbol
+    def __init__(self, problem: Poisson, M: str | DirectionModel = "learned-multigrid", threads: int = 1) -> None:
         self._problem = problem
         self._model = directions.make(M, problem, threads) if isinstance(M, str) else M
         if not self._model.is_preconditioner:
@@ -43,7 +43,7 @@ class Preconditioner(LinearOperator):
         field = pad(assembly.scatter(self._problem, np.ravel(r)), np.float64)
         return assembly.gather(self._problem, unpad(self._model(field)))
 
-    def _matmat(self, R: NDArray[Any]) -> NDArray[np.float64]:  # noqa: N803
+    def _matmat(self, R: NDArray[Any]) -> NDArray[np.float64]:
         return np.stack([self._matvec(column) for column in R.T], axis=1)
 
     def _adjoint(self) -> Preconditioner:

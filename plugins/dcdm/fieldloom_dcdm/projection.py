@@ -43,7 +43,7 @@ def divergence(problem: Poisson, velocity: Sequence[Floats]) -> NDArray[np.float
 def project(
     problem: Poisson,
     velocity: Sequence[Floats],
-    M: Preconditioner = "learned-multigrid",  # noqa: N803 - the field's symbol
+    M: Preconditioner = "learned-multigrid",
     *,
     rtol: float = 1e-6,
     pressure: Floats | None = None,

@@ -45,13 +45,13 @@ class System:
 
 
 def solve(
-    A: Poisson | Matrix | ArrayLike,  # noqa: N803 - the field's symbol
+    A: Poisson | Matrix | ArrayLike,
     b: ArrayLike,
     x0: ArrayLike | None = None,
     rtol: float = 1e-5,
     atol: float = 0.0,
     maxiter: int | None = None,
-    M: Preconditioner = "learned-multigrid",  # noqa: N803
+    M: Preconditioner = "learned-multigrid",
     callback: Callable[[NDArray[np.float64]], None] | None = None,
     *,
     history: int = 2,
@@ -96,12 +96,11 @@ def solve(
     IncompatibleRhs
         If a region that touches no Dirichlet side has a right-hand side that does not add up to zero.
     """
-    return solve_system(
-        set_up(A, M, threads), b, x0, rtol, atol, maxiter, callback, history=history, project=project
-    )
+    system = set_up(A, M, threads)
+    return solve_system(system, b, x0, rtol, atol, maxiter, callback, history=history, project=project)
 
 
-def set_up(A: Poisson | Matrix | ArrayLike, M: Preconditioner = "learned-multigrid", threads: int = 1) -> System:  # noqa: N803
+def set_up(A: Poisson | Matrix | ArrayLike, M: Preconditioner = "learned-multigrid", threads: int = 1) -> System:
     """Set up a system for :func:`solve_system`; see :func:`solve`."""
     wall, cpu = time.perf_counter(), time.process_time()
     make = _matrix_system if sp.issparse(A) else _grid_system
@@ -109,14 +108,14 @@ def set_up(A: Poisson | Matrix | ArrayLike, M: Preconditioner = "learned-multigr
     return replace(system, setup=time.perf_counter() - wall, setup_cpu=time.process_time() - cpu)
 
 
-def _grid_system(A: Any, M: Preconditioner, threads: int) -> System:  # noqa: N803
+def _grid_system(A: Any, M: Preconditioner, threads: int) -> System:
     problem = A if isinstance(A, Poisson) else poisson(A)
     operator = GridOperator(problem, threads, find_components(problem))
     model = _model(M, problem, threads)
     return System(operator, model, problem.shape, problem, f"{model.name} on a grid of {problem.shape}", 0.0, 0.0)
 
 
-def _model(M: Preconditioner, problem: Poisson, threads: int) -> DirectionModel:  # noqa: N803
+def _model(M: Preconditioner, problem: Poisson, threads: int) -> DirectionModel:
     if isinstance(M, DirectionModel):
         return M
     if isinstance(M, LinearOperator):
@@ -126,7 +125,7 @@ def _model(M: Preconditioner, problem: Poisson, threads: int) -> DirectionModel:
     return directions.make(M or "identity", problem, threads)
 
 
-def _matrix_system(A: Any, M: Preconditioner, threads: int) -> System:  # noqa: N803
+def _matrix_system(A: Any, M: Preconditioner, threads: int) -> System:
     from .directions.amg import Amg
     from .directions.identity import Identity
     from .directions.wrapped import Wrapped
@@ -146,7 +145,7 @@ def _matrix_system(A: Any, M: Preconditioner, threads: int) -> System:  # noqa: 
     return System(MatrixOperator(matrix), model, (matrix.shape[0],), None, message, 0.0, 0.0)
 
 
-def _checked_matrix(A: Any) -> sp.csr_array:  # noqa: N803
+def _checked_matrix(A: Any) -> sp.csr_array:
     matrix = sp.csr_array(A, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise InvalidProblem(f"the matrix should be square, and has shape {matrix.shape}")
@@ -176,25 +175,35 @@ def solve_system(
 ) -> SolveResult:
     """Solve with a system that is set up; see :func:`solve`."""
     rhs = _checked_rhs(b, system, "b")
-    start = None if x0 is None else _checked_rhs(x0, system, "x0")
-    if start is not None and start.shape != rhs.shape:
+    start = np.zeros_like(rhs) if x0 is None else _checked_rhs(x0, system, "x0")
+    if start.shape != rhs.shape:
         raise InvalidProblem(f"x0 should have the shape of b, {rhs.shape}, and has {start.shape}")
     _check_tolerance(rtol, atol)
     limit = maxiter if maxiter is not None else 10 * int(np.prod(system.shape))
+    options = _Options(rtol, atol, limit, callback, history, project)
     wall, cpu = time.perf_counter(), time.process_time()
-    solves = [
-        _solve_one(system, one, None if start is None else s, (rtol, atol, limit), callback, history, project)
-        for one, s in zip(_flat(rhs, system), _flat(rhs if start is None else start, system), strict=True)
-    ]
-    spent = time.perf_counter() - wall, time.process_time() - cpu
-    timings = Timings(system.setup, spent[0], system.setup_cpu, spent[1])
+    flat = (values.reshape(-1, *system.shape) for values in (rhs, start))
+    solves = [_solve_one(system, one, x, options) for one, x in zip(*flat, strict=True)]
+    timings = Timings(system.setup, time.perf_counter() - wall, system.setup_cpu, time.process_time() - cpu)
     return _collect(system, solves, rhs.shape, timings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    rtol: float
+    atol: float
+    maxiter: int
+    callback: Callable[[NDArray[np.float64]], None] | None
+    history: int
+    project: bool
 
 
 def _checked_rhs(b: ArrayLike, system: System, name: str) -> NDArray[np.float64]:
     values = np.asarray(b, np.float64)
     if values.shape[values.ndim - len(system.shape) :] != system.shape:
-        raise InvalidProblem(f"{name} should have shape {system.shape}, or that after batch axes; it has {values.shape}")
+        raise InvalidProblem(
+            f"{name} should have shape {system.shape}, or that after batch axes; it has {values.shape}"
+        )
     if system.problem is not None:
         values = np.where(system.problem.mask, values, 0.0)
     if not np.isfinite(values).all():
@@ -209,10 +218,6 @@ def _check_tolerance(rtol: float, atol: float) -> None:
         raise InvalidProblem(f"rtol {rtol:g} is below what double precision can reach; take at least {RTOL_FLOOR:g}")
 
 
-def _flat(values: NDArray[np.float64], system: System) -> NDArray[np.float64]:
-    return values.reshape(-1, *system.shape)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Solve:
     x: NDArray[np.float64]
@@ -222,55 +227,40 @@ class _Solve:
     notes: str
 
 
-def _solve_one(
-    system: System,
-    b: NDArray[np.float64],
-    x0: NDArray[np.float64] | None,
-    limits: tuple[float, float, int],
-    callback: Callable[[NDArray[np.float64]], None] | None,
-    history: int,
-    project: bool,
-) -> _Solve:
-    rtol, atol, maxiter = limits
+def _solve_one(system: System, b: NDArray[np.float64], x0: NDArray[np.float64], options: _Options) -> _Solve:
     size = float(np.linalg.norm(b))
-    goal = max(rtol * size, atol)
-    rhs = _compatible(system, _inside(system, b), goal, project)
-    x = system.operator.zeros() if x0 is None else _inside(system, x0)
-    seen = None if callback is None else lambda inner: callback(_outside(system, inner))
-    outcome, true = _iterate(system, rhs, x, Tolerance(goal, maxiter), seen, history)
+    tolerance = Tolerance(max(options.rtol * size, options.atol), options.maxiter)
+    rhs, x = _inside(system, b), _inside(system, x0)
+    if isinstance(system.operator, GridOperator) and not options.project:
+        system.operator.components.check(rhs, tolerance.residual)
+    system.operator.project(rhs)
+    outcome, residual = _iterate(system, rhs, x, tolerance, options)
     system.operator.project(x)
-    scale = size or 1.0
-    return _Solve(_outside(system, x).copy(), outcome.status, np.array(outcome.norms) / scale, true / scale, outcome.notes)
+    norms = np.array(outcome.norms) / (size or 1.0)
+    return _Solve(_outside(system, x).copy(), outcome.status, norms, residual / (size or 1.0), outcome.notes)
 
 
-def _compatible(system: System, b: Any, goal: float, project: bool) -> Any:
-    if isinstance(system.operator, GridOperator):
-        if not project:
-            system.operator.components.check(b, goal)
-        system.operator.project(b)
-    return b
-
-
-def _iterate(
-    system: System, b: Any, x: Any, tolerance: Tolerance, callback: Any, history: int
-) -> tuple[Outcome, float]:
+def _iterate(system: System, b: Any, x: Any, tolerance: Tolerance, options: _Options) -> tuple[Outcome, float]:
     """Iterate, and again from the true residual where round-off has parted it from the updated one."""
     norms: list[float] = []
     for _ in range(RESTARTS):
         r = _residual(system.operator, b, x)
         left = replace(tolerance, maxiter=tolerance.maxiter - max(len(norms) - 1, 0))
-        outcome = _outer(system, x, r, left, callback, history)
+        outcome = _outer(system, x, r, left, options)
         norms += outcome.norms if not norms else outcome.norms[1:]
-        true = _norm(system.operator, _residual(system.operator, b, x))
-        if outcome.status is not Status.CONVERGED or true <= tolerance.residual:
-            return replace(outcome, norms=norms), true
-    return Outcome(Status.STAGNATED, norms, outcome.notes), true
+        r = _residual(system.operator, b, x)
+        residual = float(np.sqrt(system.operator.dot(r, r)))
+        if outcome.status is not Status.CONVERGED or residual <= tolerance.residual:
+            return replace(outcome, norms=norms), residual
+    return Outcome(Status.STAGNATED, norms, outcome.notes), residual
 
 
-def _outer(system: System, x: Any, r: Any, tolerance: Tolerance, callback: Any, history: int) -> Outcome:
+def _outer(system: System, x: Any, r: Any, tolerance: Tolerance, options: _Options) -> Outcome:
+    callback = options.callback
+    seen = None if callback is None else lambda inner: callback(_outside(system, inner))
     if system.model.is_preconditioner:
-        return pcg(system.operator, system.model, x, r, tolerance, callback)
-    return conjugate_directions(system.operator, system.model, x, r, tolerance, callback, history)
+        return pcg(system.operator, system.model, x, r, tolerance, seen)
+    return conjugate_directions(system.operator, system.model, x, r, tolerance, seen, options.history)
 
 
 def _residual(operator: Operator, b: Any, x: Any) -> Any:
@@ -279,10 +269,6 @@ def _residual(operator: Operator, b: Any, x: Any) -> Any:
     operator.combine(1.0, b, -1.0, r)
     operator.project(r)
     return r
-
-
-def _norm(operator: Operator, v: Any) -> float:
-    return float(np.sqrt(operator.dot(v, v)))
 
 
 def _inside(system: System, field: NDArray[np.float64]) -> Any:

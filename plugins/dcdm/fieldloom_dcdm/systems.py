@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from .components import find_components
+from .kernels.numba_grid import pad, unpad
 from .problem import Mask, Poisson
 from .stencil import divergence
 
@@ -162,8 +164,10 @@ def _patchwork(rng: np.random.Generator, x: list[Floats]) -> Floats:
 
 
 def white_rhs(rng: np.random.Generator, problem: Poisson) -> Floats:
-    """Draw independent normal numbers in the fluid cells."""
-    return rng.standard_normal(problem.shape) * problem.mask
+    """Draw independent normal numbers in the fluid cells, with mean zero in closed regions."""
+    b = pad(rng.standard_normal(problem.shape) * problem.mask, np.float64)
+    find_components(problem).project(b)
+    return unpad(b).copy()
 
 
 def flow_rhs(rng: np.random.Generator, problem: Poisson) -> Floats:

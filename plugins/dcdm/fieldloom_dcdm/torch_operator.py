@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .components import find_components
-from .directions.multigrid import relative_faces
 from .directions.learned_multigrid import learned_parameters
+from .directions.multigrid import relative_faces
 from .directions.torch_multigrid import TorchMultigrid, faces_of
 from .kernels import torch_grid
 from .krylov import Outcome, Tolerance, pcg
@@ -68,7 +68,7 @@ def solve_on_device(problem: Poisson, b: Tensor, rtol: float, maxiter: int = 100
     operator = TorchOperator(
         [w.to(device) for w in faces_of(problem.conductances(), torch.float64)], _labels(problem, device)
     )
-    faces, unit = relative_faces(problem)
+    faces, _ = relative_faces(problem)
     model = TorchMultigrid.of([w.to(device) for w in faces_of(faces)], learned_parameters(problem), problem.spacing)
     r = b.detach().to(torch.float64)[None].clone()
     r *= torch.from_numpy(problem.mask).to(device)

@@ -117,8 +117,9 @@ def build(
 
 def relative_faces(problem: Poisson) -> tuple[tuple[Floats, ...], float]:
     """Return conductances relative to a unit of the order of the largest, in single precision, and the unit."""
-    unit = max(s * (1.0 if w.max() <= 2 else float(w.max())) for w, s in zip(problem.faces, problem.scales, strict=True))
-    return tuple((w * (s / unit)).astype(np.float32) if s != unit else w for w, s in zip(problem.faces, problem.scales, strict=True)), unit
+    pairs = list(zip(problem.faces, problem.scales, strict=True))
+    unit = max(s * max(1.0, float(w.max())) for w, s in pairs) if not problem.uniform else max(problem.scales)
+    return tuple(w if s == unit else (w * (s / unit)).astype(np.float32) for w, s in pairs), unit
 
 
 def inverse_of(matrix: NDArray[Any]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 PLANES = 8
@@ -22,7 +23,7 @@ def bounds(planes: int, threads: int) -> list[tuple[int, int]]:
     """Divide ``range(planes)`` into as many slabs as there are threads, fewer if it is small."""
     parts = max(1, min(threads, planes // PLANES))
     edges = [planes * part // parts for part in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def run(kernel: Callable[..., Any], slabs: list[tuple[int, int]], *arguments: Any) -> list[Any]:

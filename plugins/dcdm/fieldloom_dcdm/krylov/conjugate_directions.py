@@ -16,7 +16,7 @@ ORTHOGONAL = 1e-10
 
 
 def conjugate_directions(
-    A: Operator,  # noqa: N803 - the field's symbol
+    A: Operator,
     f: DirectionModel,
     x: Any,
     r: Any,
@@ -66,7 +66,7 @@ def conjugate_directions(
     return Outcome(Status.CONVERGED, norms, _notes(fallbacks))
 
 
-def _conjugate(A: Operator, z: Any, previous: deque[tuple[Any, Any, float]]) -> tuple[Any, Any, float]:  # noqa: N803
+def _conjugate(A: Operator, z: Any, previous: deque[tuple[Any, Any, float]]) -> tuple[Any, Any, float]:
     """Return d = z made A-orthogonal to the previous directions, A d, and d.Ad."""
     d, q = A.zeros(), A.zeros()
     A.combine(1.0, z, 0.0, d)
@@ -76,7 +76,7 @@ def _conjugate(A: Operator, z: Any, previous: deque[tuple[Any, Any, float]]) -> 
     return d, q, A.apply(d, q)
 
 
-def _descends(A: Operator, found: tuple[Any, Any, float], r: Any, norm: float) -> bool:  # noqa: N803
+def _descends(A: Operator, found: tuple[Any, Any, float], r: Any, norm: float) -> bool:
     """Whether a step along d makes the error smaller by more than round-off."""
     d, _, curvature = found
     gain, length = A.dot(d, r), sqrt(A.dot(d, d))

@@ -12,8 +12,8 @@ from .base import Callback, Outcome, Tolerance
 
 
 def pcg(
-    A: Operator,  # noqa: N803 - the field's symbol
-    M: DirectionModel,  # noqa: N803
+    A: Operator,
+    M: DirectionModel,
     x: Any,
     r: Any,
     tolerance: Tolerance,

@@ -100,7 +100,8 @@ class LevelModule(nn.Module):
     def frozen(self) -> LevelParameters:
         """Return the values as they are now."""
         omega = tuple((first.item(), second.item()) for first, second in self.omega)
-        return LevelParameters(omega, self.kappa.item(), float(self.bound), self.dirichlet.item())
+        bound = float(torch.as_tensor(self.bound).detach())
+        return LevelParameters(omega, self.kappa.item(), bound, self.dirichlet.item())
 
 
 def _logit(value: float, limits: tuple[float, float]) -> float:
@@ -128,7 +129,8 @@ def train(recipe: Recipe, progress: Progress | None = None) -> MultigridParamete
     """
     rng = np.random.default_rng(recipe.seed)
     modules = nn.ModuleList(
-        LevelModule(recipe.sweeps, finest=level == 0, conditioned=recipe.conditioned) for level in range(recipe.levels)
+        LevelModule(recipe.sweeps, finest=level < recipe.levels - 1 and level == 0, conditioned=recipe.conditioned)
+        for level in range(recipe.levels)
     )
     optimiser = torch.optim.Adam(modules.parameters(), recipe.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps, recipe.learning_rate / 10)
@@ -171,9 +173,7 @@ def random_system(rng: np.random.Generator, recipe: Recipe) -> tuple[Poisson, np
     return problem, (white_rhs if rng.random() < 0.5 else flow_rhs)(rng, problem)
 
 
-def unrolled_loss(
-    faces: Sequence[Tensor], b: Tensor, levels: Sequence[Any], gamma: int, iterations: int
-) -> Tensor:
+def unrolled_loss(faces: Sequence[Tensor], b: Tensor, levels: Sequence[Any], gamma: int, iterations: int) -> Tensor:
     """Mean of log10 ||r|| over the batch, divided by the number of the iteration and averaged over iterations.
 
     Differentiable with respect to everything in ``levels``; conjugate gradients as in :func:`.krylov.pcg`.
