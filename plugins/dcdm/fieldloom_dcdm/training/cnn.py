@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +15,8 @@ from ..directions.torch_multigrid import faces_of
 from ..kernels import torch_grid
 from ..problem import Boundary, poisson
 from ..systems import MASK_KINDS, random_mask
+from .loop import Loop, State
 from .ritz import Ritz, draw, ritz
-
-Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class CnnRecipe:
         Number of random masks to train on; 0 is the paper's empty box.
     steps, batch : int
     seconds : float
-        Stop after this many seconds of CPU time, whatever ``steps`` says.
+        Stop after this many CPU seconds of optimiser steps, whatever ``steps`` says.
     learning_rate : float
         Peak of the cosine schedule of Adam.
     seed : int
@@ -64,39 +62,37 @@ class _Source:
     mask: Tensor
 
 
-def train(recipe: CnnRecipe, progress: Progress | None = None) -> DirectionNetwork:
+def train(
+    recipe: CnnRecipe, after_step: Callable[[Loop], None] | None = None, resume: State | None = None
+) -> DirectionNetwork:
     """Minimise ||r - alpha A f(r)||^2 by Adam, alpha being the exact line search.
 
     Parameters
     ----------
     recipe : CnnRecipe
-    progress : callable, optional
-        Called with (step, steps, mean loss).
+    after_step : callable, optional
+        For progress and checkpoints.
+    resume : dict of Tensor, optional
+        State of an earlier training by the same recipe.
 
     References
     ----------
     Kaneda et al., "A Deep Conjugate Direction Method for Iteratively Solving Linear Systems", ICML 2023, section 5.
     Unlike the authors, who store 20 000 right-hand sides (168 GB at 128^3), residuals are drawn on the fly.
     """
-    rng, started = np.random.default_rng(recipe.seed), time.process_time()
     torch.manual_seed(recipe.seed)
     network = DirectionNetwork(recipe.network)
-    sources = list(_sources(rng, recipe))
-    optimiser = torch.optim.Adam(network.parameters(), recipe.learning_rate)
-    for step in range(recipe.steps):
-        spent = max(step / recipe.steps, (time.process_time() - started) / recipe.seconds)
-        if spent >= 1.0:
-            break
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * 0.5 * (1.02 + np.cos(np.pi * spent))
+    sources = list(_sources(np.random.default_rng(recipe.seed), recipe))
+    loop = Loop(network, recipe.steps, recipe.learning_rate, recipe.seed, seconds=recipe.seconds)
+    if resume is not None:
+        loop.resume(resume)
+
+    def loss(rng: np.random.Generator) -> Tensor:
         source = sources[int(rng.integers(len(sources)))]
         r = torch.from_numpy(draw(rng, source.pairs, recipe.batch))
-        loss = direction_loss(source.faces, r, network(r, source.mask.expand_as(r)))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if progress is not None:
-            progress(step + 1, recipe.steps, loss.item())
+        return direction_loss(source.faces, r, network(r, source.mask.expand_as(r)))
+
+    loop.run(loss, after_step)
     return network
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,7 @@ from ..kernels import torch_grid
 from ..parameters import Kind, LevelParameters, MultigridParameters
 from ..problem import Poisson, poisson
 from ..systems import COEFFICIENT_KINDS, MASK_KINDS, flow_rhs, random_coefficient, random_mask, white_rhs
-
-Progress = Callable[[int, int, float], None]
+from .loop import Loop, State
 
 OMEGA = (0.5, 1.7)
 KAPPA = (0.3, 1.0)
@@ -113,41 +112,39 @@ def _ranged(raw: Tensor, limits: tuple[float, float]) -> Tensor:
     return limits[0] + (limits[1] - limits[0]) * torch.sigmoid(raw)
 
 
-def train(recipe: Recipe, progress: Progress | None = None) -> MultigridParameters:
+def train(
+    recipe: Recipe, after_step: Callable[[Loop], None] | None = None, resume: State | None = None
+) -> MultigridParameters:
     """Learn by Adam: the loss is the mean logarithm of the residual after each unrolled iteration.
 
     Parameters
     ----------
     recipe : Recipe
-    progress : callable, optional
-        Called with (step, steps, loss).
+    after_step : callable, optional
+        For progress and checkpoints.
+    resume : dict of Tensor, optional
+        State of an earlier training by the same recipe.
 
     Returns
     -------
     MultigridParameters
         Averaged over the last third of the steps.
     """
-    rng = np.random.default_rng(recipe.seed)
     modules = nn.ModuleList(
         LevelModule(recipe.sweeps, finest=level < recipe.levels - 1 and level == 0, conditioned=recipe.conditioned)
         for level in range(recipe.levels)
     )
-    optimiser = torch.optim.Adam(modules.parameters(), recipe.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.steps, recipe.learning_rate / 10)
-    average = torch.optim.swa_utils.AveragedModel(modules)
-    for step in range(recipe.steps):
-        faces, b = draw_batch(rng, recipe)
-        loss = unrolled_loss(faces, b, list(modules), recipe.gamma, recipe.iterations)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        if 3 * step >= 2 * recipe.steps:
-            average.update_parameters(modules)
-        if progress is not None:
-            progress(step + 1, recipe.steps, loss.item())
-    levels = tuple(module.frozen() for module in average.module)
-    return MultigridParameters(recipe.dimension, recipe.gamma, levels, recipe=asdict(recipe))
+    loop = Loop(modules, recipe.steps, recipe.learning_rate, recipe.seed, average=1 / 3)
+    if resume is not None:
+        loop.resume(resume)
+    levels: list[Any] = list(modules)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        return unrolled_loss(*draw_batch(rng, recipe), levels, recipe.gamma, recipe.iterations)
+
+    loop.run(loss, after_step)
+    frozen = tuple(level.frozen() for level in levels)
+    return MultigridParameters(recipe.dimension, recipe.gamma, frozen, recipe=asdict(recipe))
 
 
 def draw_batch(rng: np.random.Generator, recipe: Recipe) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -193,8 +190,3 @@ def unrolled_loss(faces: Sequence[Tensor], b: Tensor, levels: Sequence[Any], gam
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1).reshape(-1, *(1,) * (a.ndim - 1))
-
-
-def with_scores(parameters: MultigridParameters, scores: dict[str, Any]) -> MultigridParameters:
-    """Attach what the parameters reached."""
-    return replace(parameters, scores=scores)
