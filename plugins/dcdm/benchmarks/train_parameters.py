@@ -21,10 +21,10 @@ from fieldloom_dcdm.training.multigrid import Recipe, random_system, train
 
 FOLDER = Path(__file__).parents[1] / "fieldloom_dcdm" / "parameters"
 RECIPES = {
-    "mask_2d": Recipe(2, "mask", size=64, steps=300, seed=1),
-    "mask_3d": Recipe(3, "mask", size=32, steps=200, seed=1),
-    "coefficient_2d": Recipe(2, "coefficient", size=64, steps=300, seed=1),
-    "coefficient_3d": Recipe(3, "coefficient", size=32, steps=200, seed=1),
+    "mask_2d": Recipe(2, "mask", size=64, steps=400, seed=1),
+    "mask_3d": Recipe(3, "mask", size=32, steps=300, seed=1),
+    "coefficient_2d": Recipe(2, "coefficient", size=64, steps=400, seed=1),
+    "coefficient_3d": Recipe(3, "coefficient", size=32, steps=300, seed=1),
 }
 UNSEEN = 10_000
 """Seed of the systems that are scored."""

@@ -13,6 +13,9 @@ from .problem import Floats, Poisson
 from .result import SolveResult
 from .solving import Preconditioner, System, set_up, solve_system
 
+ROUND_OFF = 1e-14
+"""A divergence that is smaller than this part of ||velocity / spacing|| is round-off and is left."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projected:
@@ -75,7 +78,8 @@ def project(
     A. Chorin, "Numerical solution of the Navier-Stokes equations", Math. Comp. 22, 1968.
     """
     b = -divergence(problem, velocity)
-    result = solve_system(system or set_up(problem, M, threads), b, pressure, rtol)
+    atol = ROUND_OFF * float(np.sqrt(sum((u**2).sum() / h**2 for u, h in zip(velocity, problem.spacing, strict=True))))
+    result = solve_system(system or set_up(problem, M, threads), b, pressure, rtol, atol)
     corrected = tuple(
         u - w * stencil.differences(result.x, axis - problem.ndim) / h
         for axis, (u, w, h) in enumerate(zip(velocity, problem.faces, problem.spacing, strict=True))

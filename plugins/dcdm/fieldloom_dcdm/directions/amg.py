@@ -43,13 +43,15 @@ class Amg(DirectionModel):
 
 
 class GridAmg(DirectionModel):
-    """:class:`Amg` of the assembled matrix of a grid."""
+    """:class:`Amg` of the assembled matrix of a grid, which is assembled here unless it is given."""
 
     name: ClassVar[str] = "amg"
 
-    def __init__(self, problem: Poisson, kind: AmgKind = "smoothed-aggregation") -> None:
+    def __init__(
+        self, problem: Poisson, kind: AmgKind = "smoothed-aggregation", matrix: sp.sparray | None = None
+    ) -> None:
         self._mask = problem.mask
-        self._amg = Amg(csr(problem), kind)
+        self._amg = Amg(csr(problem) if matrix is None else matrix, kind)
         self._out = np.zeros([n + 2 for n in problem.shape])
 
     def __call__(self, r: NDArray[Any]) -> NDArray[np.float64]:
