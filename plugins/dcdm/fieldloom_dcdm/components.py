@@ -67,11 +67,13 @@ def find_components(problem: Poisson) -> Components:
     """Find the singular components of a system."""
     if _is_one_open_box(problem):
         return Components(None, np.zeros(1, np.int64))
-    faces = numba_grid.pad_faces(problem.faces, np.float32)
-    roots = _roots(faces)
+    roots = _roots(problem.padded)
+    rim = np.ones([n + 2 for n in problem.shape], np.bool_)
+    rim[(slice(1, -1),) * problem.ndim] = False
     grounded = np.zeros(roots.size, np.bool_)
-    grounded[roots[_on_dirichlet(problem)]] = True
-    singular = (~grounded[roots]) & numba_grid.pad(problem.mask, np.bool_).ravel()
+    grounded[roots[rim.ravel()]] = True  # x is zero on the rim
+    singular = ~grounded[roots]
+    singular &= numba_grid.pad(problem.mask, np.bool_).ravel()
     if not singular.any():
         return Components(None, np.zeros(1, np.int64))
     found, numbers = np.unique(roots[singular], return_inverse=True)
@@ -92,25 +94,12 @@ def _planes(ndim: int, axis: int, part: slice | int) -> tuple[slice | int, ...]:
     return tuple(part if k == axis else slice(None) for k in range(ndim))
 
 
-def _roots(faces: Sequence[NDArray[np.float32]]) -> NDArray[np.int32]:
-    """Root of each flat cell of the grid with a rim; rim cells are their own."""
+def _roots(faces: Sequence[Floats]) -> NDArray[np.int32]:
+    """Root of each flat cell of the grid with a rim; Dirichlet sides join cells to the rim."""
     shape = faces[0].shape
-    parent = np.arange(faces[0].size, dtype=np.int32)
-    for axis, w in enumerate(faces):
-        below = w.copy()
-        for end in (0, 1, -1):  # faces towards the rim join nothing
-            below[_planes(w.ndim, axis, end)] = 0
-        stride = int(np.prod(shape[axis + 1 :]))
-        unions.unite(parent, below.ravel(), stride, stride)
+    parent = np.empty(faces[0].size, np.int32)
+    unions.join_rows(parent, faces[-1].ravel())
+    for axis, w in enumerate(faces[:-1]):
+        unions.unite(parent, w.ravel(), int(np.prod(shape[axis + 1 :])))
     unions.flatten(parent)
     return parent
-
-
-def _on_dirichlet(problem: Poisson) -> NDArray[np.bool_]:
-    """Cells, flat with a rim, that have an open face on a side of the box."""
-    touching = np.zeros([n + 2 for n in problem.shape], np.bool_)
-    for axis, w in enumerate(problem.faces):
-        for cell, face in ((1, 0), (-2, -1)):
-            inner = tuple(cell if k == axis else slice(1, -1) for k in range(problem.ndim))
-            touching[inner] |= np.take(w, face, axis) > 0
-    return touching.ravel()

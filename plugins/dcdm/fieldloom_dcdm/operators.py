@@ -43,8 +43,8 @@ class GridOperator:
     def __init__(self, problem: Poisson, threads: int = 1, components: Components | None = None) -> None:
         self.problem = problem
         self.components = components or find_components(problem)
-        dtype = np.result_type(*problem.faces)
-        self._faces = numba_grid.pad_faces(problem.faces, dtype)
+        dtype = np.result_type(*problem.padded)
+        self._faces = tuple(w.astype(dtype, copy=False) for w in problem.padded)
         self._apply = numba_grid.kernels(problem.ndim).apply
         self._planes = slabs.bounds(problem.shape[0], threads)
         self._parts = slabs.bounds(int(np.prod(self._faces[0].shape)), threads)

@@ -30,15 +30,27 @@ class Poisson:
         Edge lengths of a cell.
     boundary : tuple of (lower, upper)
         For each axis, what holds on the two sides of the box: x = 0 ("dirichlet") or no flux ("neumann").
-    faces : tuple of ndarray
-        ``faces[k]``: c on the faces along axis k, shape (.., n_k + 1, ..), zero where closed, doubled on Dirichlet
-        sides (x = 0 lies half a cell away). The conductance is ``faces[k] / spacing[k]**2``.
+    padded : tuple of ndarray
+        ``faces`` with a rim, as the kernels read them: entry i along axis k is the face below cell i, and cells are
+        counted from 1. In single precision if that is exact, as it is for masks.
+    uniform : bool
+        Whether c is 1 in all the fluid.
     """
 
     mask: Mask
     spacing: tuple[float, ...]
     boundary: tuple[tuple[Side, Side], ...]
-    faces: tuple[Floats, ...]
+    padded: tuple[Floats, ...]
+    uniform: bool = True
+
+    @property
+    def faces(self) -> tuple[Floats, ...]:
+        """c on the faces along each axis k, shape (.., n_k + 1, ..).
+
+        Zero where closed, doubled on Dirichlet sides, where x = 0 lies half a cell away. The conductance is
+        ``faces[k] / spacing[k]**2``.
+        """
+        return without_rim(self.padded)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -52,11 +64,6 @@ class Poisson:
     def scales(self) -> tuple[float, ...]:
         """1 / h_k**2."""
         return tuple(h**-2.0 for h in self.spacing)
-
-    @property
-    def uniform(self) -> bool:
-        """Whether c is 1 in all the fluid."""
-        return all(bool(np.isin(w, (0.0, 1.0, 2.0)).all()) for w in self.faces)
 
     def conductances(self) -> tuple[NDArray[np.float64], ...]:
         """``faces[k] / spacing[k]**2`` in double precision."""
@@ -96,7 +103,8 @@ def poisson(
     sides = _sides(boundary, fluid.ndim)
     openness = [_open_faces(fluid, k, sides[k]) for k in range(fluid.ndim)]
     faces = openness if coefficient is None else _weighted(openness, coefficient, fluid)
-    return Poisson(fluid, _spacing(spacing, fluid.ndim), sides, tuple(_smallest(w) for w in faces))
+    padded = tuple(_exact(pad_faces(w, k)) for k, w in enumerate(faces))
+    return Poisson(fluid, _spacing(spacing, fluid.ndim), sides, padded, coefficient is None)
 
 
 def _checked_mask(mask: ArrayLike) -> Mask:
@@ -170,8 +178,23 @@ def _harmonic(cells: Floats, axis: int) -> Floats:
     return np.moveaxis(np.concatenate([c[:1], inner, c[-1:]]), 0, axis)
 
 
-def _smallest(faces: Floats) -> Floats:
-    """In single precision if that is exact, as it is for masks: half the memory to read."""
+def without_rim(padded: Sequence[Floats]) -> tuple[Floats, ...]:
+    """Return views of the faces without their rim."""
+    return tuple(w[_inner(len(padded), k)] for k, w in enumerate(padded))
+
+
+def _inner(ndim: int, axis: int) -> tuple[slice, ...]:
+    return tuple(slice(1, None) if k == axis else slice(1, -1) for k in range(ndim))
+
+
+def pad_faces(faces: Floats, axis: int) -> Floats:
+    """Add a rim of zeros: entry i along ``axis`` becomes the face below cell i, counted from 1."""
+    padded = np.zeros([n + 1 if k == axis else n + 2 for k, n in enumerate(faces.shape)], faces.dtype)
+    padded[_inner(faces.ndim, axis)] = faces
+    return padded
+
+
+def _exact(faces: Floats) -> Floats:
+    """Take single precision if that is exact: half the memory to read."""
     single = faces.astype(np.float32, copy=False)
-    exact = single is faces or bool((single == faces).all())
-    return np.ascontiguousarray(single if exact else faces.astype(np.float64))
+    return single if single is faces or bool((single == faces).all()) else faces

@@ -15,7 +15,7 @@ from .directions.multigrid import relative_faces
 from .directions.torch_multigrid import TorchMultigrid, faces_of
 from .kernels import torch_grid
 from .krylov import Outcome, Tolerance, pcg
-from .problem import Poisson
+from .problem import Poisson, without_rim
 
 
 class TorchOperator:
@@ -69,7 +69,9 @@ def solve_on_device(problem: Poisson, b: Tensor, rtol: float, maxiter: int = 100
         [w.to(device) for w in faces_of(problem.conductances(), torch.float64)], _labels(problem, device)
     )
     faces, _ = relative_faces(problem)
-    model = TorchMultigrid.of([w.to(device) for w in faces_of(faces)], learned_parameters(problem), problem.spacing)
+    model = TorchMultigrid.of(
+        [w.to(device) for w in faces_of(without_rim(faces))], learned_parameters(problem), problem.spacing
+    )
     r = b.detach().to(torch.float64)[None].clone()
     r *= torch.from_numpy(problem.mask).to(device)
     operator.project(r)

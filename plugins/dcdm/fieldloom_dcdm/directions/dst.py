@@ -67,5 +67,6 @@ def _inverse_eigenvalues(problem: Poisson, transforms: list[Transform]) -> NDArr
 
 def _mean_coefficient(problem: Poisson) -> float:
     """Geometric mean of c over the open faces."""
-    logs = [np.log(w[w > 0], dtype=np.float64) for w in problem.faces]
-    return 1.0 if problem.uniform else float(np.exp(np.concatenate(logs).mean()))
+    if problem.uniform:
+        return 1.0
+    return float(np.exp(np.concatenate([np.log(w[w > 0], dtype=np.float64) for w in problem.faces]).mean()))

@@ -12,7 +12,7 @@ from ..hierarchy import coarsen, coarsening, dense
 from ..kernels import numba_grid, slabs, vectors
 from ..kernels.numba_grid import Level
 from ..parameters import MultigridParameters, textbook
-from ..problem import Floats, Poisson
+from ..problem import Floats, Poisson, pad_faces, without_rim
 from .base import DirectionModel
 
 NULL_SPACE = 1e-6
@@ -97,29 +97,30 @@ class Multigrid(DirectionModel):
 def build(
     faces: Sequence[Floats], spacing: Sequence[float], parameters: MultigridParameters, threads: int
 ) -> tuple[list[Level], Sequence[Floats]]:
-    """Pool from the finest grid to the coarsest.
+    """Pool from the finest grid, whose faces have a rim, to the coarsest.
 
     Returns
     -------
     levels : list of Level
         All grids but the coarsest.
     coarsest : sequence of ndarray
-        Its faces.
+        Its faces, without a rim.
     """
-    shape = [n - (k == 0) for k, n in enumerate(faces[0].shape)]
-    levels = []
+    levels, shape = [], [n - 2 for n in faces[0].shape]
     for number, halved in enumerate(coarsening(shape, spacing)):
         values = parameters.level(number)
         levels.append(numba_grid.make_level(faces, halved, values.omega, threads))
-        faces = coarsen(faces, halved, values.kappa, values.bound, values.dirichlet)
-    return levels, faces
+        coarse = coarsen(without_rim(faces), halved, values.kappa, values.bound, values.dirichlet)
+        faces = [pad_faces(w, k) for k, w in enumerate(coarse)]
+    return levels, without_rim(faces)
 
 
 def relative_faces(problem: Poisson) -> tuple[tuple[Floats, ...], float]:
-    """Return conductances relative to a unit of the order of the largest, in single precision, and the unit."""
-    pairs = list(zip(problem.faces, problem.scales, strict=True))
-    unit = max(s * max(1.0, float(w.max())) for w, s in pairs) if not problem.uniform else max(problem.scales)
-    return tuple(w if s == unit else (w * (s / unit)).astype(np.float32) for w, s in pairs), unit
+    """Return padded conductances relative to about the largest, in single precision, and what they are relative to."""
+    pairs = list(zip(problem.padded, problem.scales, strict=True))
+    unit = max(problem.scales) if problem.uniform else max(s * float(w.max()) for w, s in pairs)
+    relative = (w if s == unit else w * np.float32(s / unit) for w, s in pairs)
+    return tuple(w.astype(np.float32, copy=False) for w in relative), unit
 
 
 def inverse_of(matrix: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,7 +1,6 @@
 """Seven-point kernels on 3D grids with a rim; see :mod:`fieldloom_dcdm.kernels` for the layout.
 
-Each kernel works on planes ``start`` to ``stop`` (without the rim) and may run at the same time on other slabs.
-Indices are unsigned, for Numba then leaves out the test of negative indices, which would prevent vector instructions.
+Each kernel works on planes ``start`` to ``stop`` (counted without the rim) and may run on other slabs at the same time.
 """
 
 from __future__ import annotations
@@ -9,9 +8,26 @@ from __future__ import annotations
 import numpy as np
 
 from .compiling import inlined, kernel
+from .rows import (
+    add_flow,
+    add_inflow,
+    add_pair,
+    invert_row,
+    pool_row,
+    relax_row,
+    relax_zero_row,
+    relaxation_of,
+    spread_row,
+)
 
-ONE = np.uint64(1)
-TWO = np.uint64(2)
+
+@inlined
+def _add_flows(t, s0, s1, s2, x, w0, w1, w2, i, j):
+    """Add to t what flows into the cells of row (i, j), where axis k's conductances are ``s_k w_k``."""
+    c = x[i, j, 1:-1]
+    add_flow(t, s0, c, w0[i, j, 1:-1], x[i - 1, j, 1:-1], w0[i + 1, j, 1:-1], x[i + 1, j, 1:-1])
+    add_flow(t, s1, c, w1[i, j, 1:-1], x[i, j - 1, 1:-1], w1[i, j + 1, 1:-1], x[i, j + 1, 1:-1])
+    add_flow(t, s2, c, w2[i, j, 1:-1], x[i, j, :-2], w2[i, j, 2:], x[i, j, 2:])
 
 
 @kernel
@@ -20,15 +36,11 @@ def apply(start, stop, w0, w1, w2, s0, s1, s2, p, q):
     total = 0.0
     for i in range(start + 1, stop + 1):
         for j in range(1, p.shape[1] - 1):
-            c, a, b, d, e = p[i, j], p[i - 1, j], p[i + 1, j], p[i, j - 1], p[i, j + 1]
-            wa, wb, wd, we, wk, out = w0[i, j], w0[i + 1, j], w1[i, j], w1[i, j + 1], w2[i, j], q[i, j]
-            for m in range(np.uint64(0), np.uint64(p.shape[2] - 2)):
-                k = m + ONE
-                flow = s0 * (wa[k] * (c[k] - a[k]) + wb[k] * (c[k] - b[k]))
-                flow += s1 * (wd[k] * (c[k] - d[k]) + we[k] * (c[k] - e[k]))
-                flow += s2 * (wk[k] * (c[k] - c[m]) + wk[k + ONE] * (c[k] - c[k + ONE]))
-                out[k] = flow
-                total += c[k] * flow
+            out, c = q[i, j, 1:-1], p[i, j, 1:-1]
+            out[:] = 0
+            _add_flows(out, -s0, -s1, -s2, p, w0, w1, w2, i, j)
+            for m in range(out.size):
+                total += c[m] * out[m]
     return total
 
 
@@ -37,34 +49,30 @@ def invert_diagonal(start, stop, w0, w1, w2, inverse):
     """Set the inverse of A's diagonal, zero where all faces are closed."""
     for i in range(start + 1, stop + 1):
         for j in range(1, inverse.shape[1] - 1):
-            for k in range(1, inverse.shape[2] - 1):
-                total = w0[i, j, k] + w0[i + 1, j, k] + w1[i, j, k] + w1[i, j + 1, k] + w2[i, j, k] + w2[i, j, k + 1]
-                inverse[i, j, k] = 1 / total if total > 0 else 0
+            total = inverse[i, j, 1:-1]
+            total[:] = 0
+            add_pair(total, w0[i, j, 1:-1], w0[i + 1, j, 1:-1])
+            add_pair(total, w1[i, j, 1:-1], w1[i, j + 1, 1:-1])
+            add_pair(total, w2[i, j, 1:-1], w2[i, j, 2:])
+            invert_row(total)
 
 
 @inlined
-def _relax(x, b, inverse, w0, w1, w2, i, colour, omega):
-    """Over-relax the cells of one colour in plane ``i``."""
+def _relax(x, b, inverse, w0, w1, w2, i, colour, weights, t):
+    """Over-relax the cells of one colour in plane ``i``; t is memory for a row."""
     for j in range(1, x.shape[1] - 1):
-        c, below, above, left, right = x[i, j], x[i - 1, j], x[i + 1, j], x[i, j - 1], x[i, j + 1]
-        wa, wb, wd, we, wk = w0[i, j], w0[i + 1, j], w1[i, j], w1[i, j + 1], w2[i, j]
-        rhs, inv = b[i, j], inverse[i, j]
-        for m in range(np.uint64((i + j + colour) % 2), np.uint64(x.shape[2] - 2), TWO):
-            k = m + ONE
-            total = rhs[k] + wa[k] * below[k] + wb[k] * above[k] + wd[k] * left[k] + we[k] * right[k]
-            total += wk[k] * c[m] + wk[k + ONE] * c[k + ONE]
-            c[k] += omega * (total * inv[k] - c[k])
+        t[:] = b[i, j, 1:-1]
+        add_inflow(t, w0[i, j, 1:-1], x[i - 1, j, 1:-1], w0[i + 1, j, 1:-1], x[i + 1, j, 1:-1])
+        add_inflow(t, w1[i, j, 1:-1], x[i, j - 1, 1:-1], w1[i, j + 1, 1:-1], x[i, j + 1, 1:-1])
+        add_inflow(t, w2[i, j, 1:-1], x[i, j, :-2], w2[i, j, 2:], x[i, j, 2:])
+        relax_row(x[i, j, 1:-1], weights[(i + j + colour) % 2], t, inverse[i, j, 1:-1])
 
 
 @inlined
-def _relax_zero(x, b, inverse, i, colour, omega):
-    """Over-relax one colour of plane ``i`` where x is zero so far, whatever its memory holds."""
+def _relax_zero(x, b, inverse, i, colour, weights):
+    """Over-relax one colour of plane ``i`` where x is zero so far."""
     for j in range(1, x.shape[1] - 1):
-        c, rhs, inv = x[i, j], b[i, j], inverse[i, j]
-        for m in range(np.uint64(0), np.uint64(x.shape[2] - 2)):
-            k = m + ONE
-            chosen = (np.uint64(i + j + colour) + m) % TWO == 0
-            c[k] = omega * rhs[k] * inv[k] if chosen else 0
+        relax_zero_row(x[i, j, 1:-1], weights[(i + j + colour) % 2], b[i, j, 1:-1], inverse[i, j, 1:-1])
 
 
 @kernel
@@ -73,59 +81,48 @@ def sweep(start, stop, x, b, inverse, w0, w1, w2, colour, first, second, from_ze
 
     The second colour of planes next to another slab waits for :func:`sweep_edges`.
     """
-    planes = x.shape[0] - 2
+    planes, n = x.shape[0] - 2, x.shape[2] - 2
     low = start + 1 if start == 0 else start + 2
     high = stop if stop == planes else stop - 1
+    ahead, behind, t = relaxation_of(n, first), relaxation_of(n, second), np.empty(n, x.dtype)
     for i in range(start + 1, stop + 2):
         if i <= stop:
             if from_zero:
-                _relax_zero(x, b, inverse, i, colour, first)
+                _relax_zero(x, b, inverse, i, colour, ahead)
             else:
-                _relax(x, b, inverse, w0, w1, w2, i, colour, first)
+                _relax(x, b, inverse, w0, w1, w2, i, colour, ahead, t)
         if low <= i - 1 <= high:
-            _relax(x, b, inverse, w0, w1, w2, i - 1, 1 - colour, second)
+            _relax(x, b, inverse, w0, w1, w2, i - 1, 1 - colour, behind, t)
 
 
 @kernel
 def sweep_edges(start, stop, x, b, inverse, w0, w1, w2, colour, second):
     """Finish :func:`sweep` on the planes next to other slabs."""
+    n = x.shape[2] - 2
+    behind, t = relaxation_of(n, second), np.empty(n, x.dtype)
     if start > 0:
-        _relax(x, b, inverse, w0, w1, w2, start + 1, 1 - colour, second)
+        _relax(x, b, inverse, w0, w1, w2, start + 1, 1 - colour, behind, t)
     if stop < x.shape[0] - 2 and (stop > start + 1 or start == 0):
-        _relax(x, b, inverse, w0, w1, w2, stop, 1 - colour, second)
-
-
-@inlined
-def _restrict_row(x, b, w0, w1, w2, i, j, target, shift):
-    """Add the residual of row (i, j) to a row of the coarse grid."""
-    c, below, above, left, right = x[i, j], x[i - 1, j], x[i + 1, j], x[i, j - 1], x[i, j + 1]
-    wa, wb, wd, we, wk, rhs = w0[i, j], w0[i + 1, j], w1[i, j], w1[i, j + 1], w2[i, j], b[i, j]
-    for m in range(np.uint64(0), np.uint64(x.shape[2] - 2)):
-        k = m + ONE
-        value = rhs[k] + wa[k] * (below[k] - c[k]) + wb[k] * (above[k] - c[k])
-        value += wd[k] * (left[k] - c[k]) + we[k] * (right[k] - c[k])
-        value += wk[k] * (c[m] - c[k]) + wk[k + ONE] * (c[k + ONE] - c[k])
-        target[(m >> shift) + ONE] += value
+        _relax(x, b, inverse, w0, w1, w2, stop, 1 - colour, behind, t)
 
 
 @kernel
 def restrict_residual(start, stop, x, b, w0, w1, w2, t0, t1, t2, coarse):
     """Sum the residual b - A x over each coarse cell of ``2**t_k`` cells along axis k; planes are coarse."""
-    n0, n1, shift = x.shape[0] - 2, x.shape[1] - 2, np.uint64(t2)
-    for i in range(start, stop):
-        coarse[i + 1, 1:-1, 1:-1] = 0
-        for fine_i in range(i << t0, min((i + 1) << t0, n0)):
-            for fine_j in range(n1):
-                target = coarse[i + 1, (fine_j >> t1) + 1]
-                _restrict_row(x, b, w0, w1, w2, fine_i + 1, fine_j + 1, target, shift)
+    t = np.empty(x.shape[2] - 2, x.dtype)
+    one = np.float32(1)
+    for plane in range(start, stop):
+        coarse[plane + 1, 1:-1, 1:-1] = 0
+        for i in range((plane << t0) + 1, min((plane + 1) << t0, x.shape[0] - 2) + 1):
+            for j in range(1, x.shape[1] - 1):
+                t[:] = b[i, j, 1:-1]
+                _add_flows(t, one, one, one, x, w0, w1, w2, i, j)
+                pool_row(t, coarse[plane + 1, ((j - 1) >> t1) + 1, 1:-1], np.uint64(t2))
 
 
 @kernel
 def prolong_add(start, stop, coarse, t0, t1, t2, x):
     """Add to x the value of the coarse cell that it lies in."""
-    shift = np.uint64(t2)
     for i in range(start, stop):
         for j in range(x.shape[1] - 2):
-            source, target = coarse[(i >> t0) + 1, (j >> t1) + 1], x[i + 1, j + 1]
-            for m in range(np.uint64(0), np.uint64(x.shape[2] - 2)):
-                target[m + ONE] += source[(m >> shift) + ONE]
+            spread_row(coarse[(i >> t0) + 1, (j >> t1) + 1, 1:-1], x[i + 1, j + 1, 1:-1], np.uint64(t2))

@@ -27,17 +27,6 @@ def unpad(field: Array) -> Array:
     return field[(slice(1, -1),) * field.ndim]
 
 
-def pad_faces(faces: Sequence[Array], dtype: DTypeLike) -> tuple[Array, ...]:
-    """Lay faces out as the kernels read them: entry i is the face below cell i."""
-    return tuple(_pad_face(w, k, dtype) for k, w in enumerate(faces))
-
-
-def _pad_face(w: Array, axis: int, dtype: DTypeLike) -> Array:
-    padded = np.zeros([n + 1 if k == axis else n + 2 for k, n in enumerate(w.shape)], dtype)
-    padded[tuple(slice(1, None) if k == axis else slice(1, -1) for k in range(w.ndim))] = w
-    return padded
-
-
 def kernels(ndim: int) -> Any:
     """Return the module of kernels for grids of ``ndim`` axes."""
     return grid2d if ndim == 2 else grid3d
@@ -72,11 +61,10 @@ class Level:
 
 
 def make_level(faces: Sequence[Array], halved: Sequence[int], omega: Omegas, threads: int) -> Level:
-    """Lay out one level in single precision; ``faces`` have no rim."""
-    padded = pad_faces(faces, np.float32)
-    inverse, x, b = (np.zeros(padded[0].shape, np.float32) for _ in range(3))
-    slabs.run(kernels(len(faces)).invert_diagonal, [(0, inverse.shape[0] - 2)], *padded, inverse)
-    return Level(padded, inverse, tuple(halved), omega, x, b, threads)
+    """Prepare one level; ``faces`` have a rim and single precision."""
+    inverse, x, b = (np.zeros(faces[0].shape, np.float32) for _ in range(3))
+    slabs.run(kernels(len(faces)).invert_diagonal, [(0, inverse.shape[0] - 2)], *faces, inverse)
+    return Level(tuple(faces), inverse, tuple(halved), omega, x, b, threads)
 
 
 def smooth(level: Level, x: Array | None, b: Array, *, reverse: bool) -> Array:

@@ -14,7 +14,7 @@ from ..directions.multigrid import relative_faces
 from ..directions.torch_multigrid import TorchMultigrid
 from ..kernels import torch_grid
 from ..parameters import Kind, LevelParameters, MultigridParameters
-from ..problem import Poisson, poisson
+from ..problem import Poisson, poisson, without_rim
 from ..systems import COEFFICIENT_KINDS, MASK_KINDS, flow_rhs, random_coefficient, random_mask, white_rhs
 from .loop import Loop, State
 
@@ -150,7 +150,7 @@ def train(
 def draw_batch(rng: np.random.Generator, recipe: Recipe) -> tuple[tuple[Tensor, ...], Tensor]:
     """Draw systems: conductances (batch, ...) and right-hand sides (batch, *grid) of norm 1."""
     systems = [random_system(rng, recipe) for _ in range(recipe.batch)]
-    faces = zip(*(relative_faces(problem)[0] for problem, _ in systems), strict=True)
+    faces = zip(*(without_rim(relative_faces(problem)[0]) for problem, _ in systems), strict=True)
     b = np.stack([rhs / np.linalg.norm(rhs) for _, rhs in systems])
     return tuple(torch.from_numpy(np.stack(w)).float() for w in faces), torch.from_numpy(b).float()
 
