@@ -45,7 +45,7 @@ class Poisson:
 
     @property
     def faces(self) -> tuple[Floats, ...]:
-        """c on the faces along each axis k, shape (.., n_k + 1, ..).
+        """Coefficient on the faces along each axis k, shape (.., n_k + 1, ..).
 
         Zero where closed, doubled on Dirichlet sides, where x = 0 lies half a cell away. The conductance is
         ``faces[k] / spacing[k]**2``.

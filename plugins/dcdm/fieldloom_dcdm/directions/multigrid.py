@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from ..hierarchy import coarsen, coarsening, dense
 from ..kernels import numba_grid, slabs, vectors
@@ -15,7 +16,7 @@ from ..parameters import MultigridParameters, textbook
 from ..problem import Floats, Poisson, pad_faces, without_rim
 from .base import DirectionModel
 
-NULL_SPACE = 1e-6
+NULL_SPACE = 1e-12
 """Eigenvalues of the coarsest matrix below this part of the largest are zero: constants of closed regions."""
 
 
@@ -54,7 +55,7 @@ class Multigrid(DirectionModel):
         self.parameters.check(problem.ndim)
         faces, self._unit = relative_faces(problem)
         self._levels, coarsest = build(faces, problem.spacing, self.parameters, threads)
-        self._inverse = inverse_of(dense(coarsest)).astype(np.float32)
+        self._inverse = inverse_of(dense([w.astype(np.float64) for w in coarsest])).astype(np.float32)
         shape = [n - (k == 0) for k, n in enumerate(coarsest[0].shape)]
         self._coarsest_b = np.zeros([n + 2 for n in shape], np.float32)
         self._coarsest_x = np.zeros_like(self._coarsest_b)
@@ -78,15 +79,13 @@ class Multigrid(DirectionModel):
         """Improve x, zero if None, on one grid; the result lies in that level's memory."""
         if number == len(self._levels):
             return self._solve_coarsest(b)
-        level = self._levels[number]
-        x = numba_grid.smooth(level, x, b, reverse=False)
-        last = number + 1 == len(self._levels)
-        coarse_b = numba_grid.restrict_residual(level, x, b, self._coarsest_b if last else self._levels[number + 1].b)
-        coarse_x = None
-        for _ in range(1 if last else self.parameters.gamma):
+        level, last = self._levels[number], number + 1 == len(self._levels)
+        coarse_b = self._coarsest_b if last else self._levels[number + 1].b
+        x = numba_grid.descend(level, x, b, coarse_b)
+        coarse_x = self._cycle(number + 1, None, coarse_b)
+        for _ in range(0 if last else self.parameters.gamma - 1):
             coarse_x = self._cycle(number + 1, coarse_x, coarse_b)
-        numba_grid.prolong_add(level, coarse_x, x)
-        return numba_grid.smooth(level, x, b, reverse=True)
+        return numba_grid.ascend(level, coarse_x, x, b)
 
     def _solve_coarsest(self, b: NDArray[np.float32]) -> NDArray[np.float32]:
         inner = numba_grid.unpad(b)
@@ -123,8 +122,28 @@ def relative_faces(problem: Poisson) -> tuple[tuple[Floats, ...], float]:
     return tuple(w.astype(np.float32, copy=False) for w in relative), unit
 
 
-def inverse_of(matrix: NDArray[Any]) -> NDArray[np.float64]:
-    """Pseudo-inverse of a symmetric positive semi-definite matrix."""
-    values, modes = np.linalg.eigh(np.asarray(matrix, np.float64))
+def inverse_of(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pseudo-inverse of a symmetric positive semi-definite matrix; zero where its diagonal is."""
+    active = np.flatnonzero(matrix.diagonal() > 0)
+    inverse = np.zeros_like(matrix)
+    inner = matrix[np.ix_(active, active)]
+    inverse[np.ix_(active, active)] = _regular_inverse(inner) if _is_regular(inner) else _pseudo_inverse(inner)
+    return inverse
+
+
+def _is_regular(matrix: NDArray[np.float64]) -> bool:
+    """Whether every closed region has lost something to a Dirichlet side: M-matrices with a surplus in some row."""
+    count, labels = connected_components(matrix != 0, directed=False)
+    surplus = np.bincount(labels, matrix.sum(axis=1), minlength=count)
+    return bool((surplus > NULL_SPACE * matrix.diagonal().max()).all())
+
+
+def _regular_inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    inverse = np.linalg.inv(matrix)
+    return np.asarray(0.5 * (inverse + inverse.T))
+
+
+def _pseudo_inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    values, modes = np.linalg.eigh(matrix)
     kept = values > NULL_SPACE * values[-1]
     return np.asarray((modes[:, kept] / values[kept]) @ modes[:, kept].T)

@@ -14,7 +14,9 @@ from ..kernels import torch_grid
 from ..kernels.torch_grid import Level
 from ..parameters import MultigridParameters, textbook
 from .base import DirectionModel
-from .multigrid import NULL_SPACE
+
+NULL_SPACE = {torch.float32: 1e-6, torch.float64: 1e-12}
+"""Eigenvalues of the coarsest matrix below this part of the largest are zero: constants of closed regions."""
 
 
 class Values(Protocol):
@@ -52,7 +54,7 @@ class TorchMultigrid(DirectionModel):
     ) -> None:
         self.gamma = gamma
         self._levels, coarsest = build(faces, levels, spacing or (1.0,) * len(faces))
-        self._inverse = torch.linalg.pinv(dense(coarsest, torch), rtol=NULL_SPACE, hermitian=True)
+        self._inverse = torch.linalg.pinv(dense(coarsest, torch), rtol=NULL_SPACE[faces[0].dtype], hermitian=True)
 
     @classmethod
     def of(

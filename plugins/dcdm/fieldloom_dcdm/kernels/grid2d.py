@@ -111,3 +111,19 @@ def prolong_add(start, stop, coarse, t0, t1, x):
     """Add to x the value of the coarse cell that it lies in."""
     for i in range(start, stop):
         spread_row(coarse[(i >> t0) + 1, 1:-1], x[i + 1, 1:-1], np.uint64(t1))
+
+
+@kernel
+def descend(x, b, inverse, w0, w1, omega, from_zero, t0, t1, coarse):
+    """Do all sweeps before the coarse grid and restrict, in one call; ``omega`` has shape (sweeps, 2)."""
+    for n in range(len(omega)):
+        sweep(0, x.shape[0] - 2, x, b, inverse, w0, w1, 0, omega[n, 0], omega[n, 1], from_zero and n == 0)
+    restrict_residual(0, coarse.shape[0] - 2, x, b, w0, w1, t0, t1, coarse)
+
+
+@kernel
+def ascend(x, b, inverse, w0, w1, omega, t0, t1, coarse):
+    """Prolong and do all sweeps after the coarse grid, backwards, in one call."""
+    prolong_add(0, x.shape[0] - 2, coarse, t0, t1, x)
+    for n in range(len(omega) - 1, -1, -1):
+        sweep(0, x.shape[0] - 2, x, b, inverse, w0, w1, 1, omega[n, 1], omega[n, 0], False)

@@ -44,7 +44,7 @@ class Level:
         Inverse of the diagonal.
     halved : tuple of {0, 1}
         Axes along which the next grid is coarser.
-    omega : tuple of (float, float)
+    omega : ndarray of float32, shape (sweeps, 2)
         Relaxation of the two colours in each sweep before the coarse grid; after it they are reversed.
     x, b : ndarray
         Buffers. A cycle overwrites them, so that one Level serves one thread of control at a time.
@@ -54,7 +54,7 @@ class Level:
     faces: tuple[Array, ...]
     inverse: Array
     halved: tuple[int, ...]
-    omega: Omegas
+    omega: Array
     x: Array
     b: Array
     threads: int
@@ -64,7 +64,30 @@ def make_level(faces: Sequence[Array], halved: Sequence[int], omega: Omegas, thr
     """Prepare one level; ``faces`` have a rim and single precision."""
     inverse, x, b = (np.zeros(faces[0].shape, np.float32) for _ in range(3))
     slabs.run(kernels(len(faces)).invert_diagonal, [(0, inverse.shape[0] - 2)], *faces, inverse)
-    return Level(tuple(faces), inverse, tuple(halved), omega, x, b, threads)
+    return Level(tuple(faces), inverse, tuple(halved), np.array(omega, np.float32), x, b, threads)
+
+
+def descend(level: Level, x: Array | None, b: Array, coarse: Array) -> Array:
+    """Smooth x, from zero if None, restrict the residual into ``coarse``, and return x.
+
+    On a grid for one thread this is one call of a kernel: on small grids calls are what costs.
+    """
+    if len(slabs.bounds(b.shape[0] - 2, level.threads)) > 1:
+        x = smooth(level, x, b, reverse=False)
+        restrict_residual(level, x, b, coarse)
+        return x
+    out = level.x if x is None else x
+    fixed = level.inverse, *level.faces, level.omega
+    kernels(b.ndim).descend(out, b, *fixed, x is None, *level.halved, coarse)
+    return out
+
+
+def ascend(level: Level, coarse: Array, x: Array, b: Array) -> Array:
+    """Add the coarse grid's correction to x, smooth backwards, and return x."""
+    if len(slabs.bounds(b.shape[0] - 2, level.threads)) > 1:
+        return smooth(level, prolong_add(level, coarse, x), b, reverse=True)
+    kernels(b.ndim).ascend(x, b, level.inverse, *level.faces, level.omega, *level.halved, coarse)
+    return x
 
 
 def smooth(level: Level, x: Array | None, b: Array, *, reverse: bool) -> Array:
@@ -73,18 +96,16 @@ def smooth(level: Level, x: Array | None, b: Array, *, reverse: bool) -> Array:
     Forward and backward together are symmetric, and positive definite for relaxation in (0, 2).
     """
     out = level.x if x is None else x
-    order = [(1, second, first) for first, second in reversed(level.omega)] if reverse else None
-    for number, (colour, first, second) in enumerate(order or [(0, *pair) for pair in level.omega]):
-        _sweep(level, out, b, colour, first, second, from_zero=x is None and number == 0)
+    for number, pair in enumerate(level.omega[::-1, ::-1] if reverse else level.omega):
+        _sweep(level, out, b, int(reverse), pair, from_zero=x is None and number == 0)
     return out
 
 
-def _sweep(level: Level, x: Array, b: Array, colour: int, first: float, second: float, *, from_zero: bool) -> None:
+def _sweep(level: Level, x: Array, b: Array, colour: int, omega: Array, *, from_zero: bool) -> None:
     module, parts = kernels(x.ndim), slabs.bounds(x.shape[0] - 2, level.threads)
-    relaxation = np.float32(first), np.float32(second)
-    slabs.run(module.sweep, parts, x, b, level.inverse, *level.faces, colour, *relaxation, from_zero)
+    slabs.run(module.sweep, parts, x, b, level.inverse, *level.faces, colour, *omega, from_zero)
     if len(parts) > 1:
-        slabs.run(module.sweep_edges, parts, x, b, level.inverse, *level.faces, colour, relaxation[1])
+        slabs.run(module.sweep_edges, parts, x, b, level.inverse, *level.faces, colour, omega[1])
 
 
 def restrict_residual(level: Level, x: Array, b: Array, coarse: Array) -> Array:
