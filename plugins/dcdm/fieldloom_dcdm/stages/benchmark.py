@@ -79,6 +79,7 @@ class Benchmark(Stage):
         found: dict[tuple[str, float], list[SolveResult]] = {}
         histories: dict[str, dict[str, Any]] = {}
         data = inputs["systems"]
+        _warm_up(makers, data, params)
         for i, (kind, problem, b) in enumerate(posed_systems(data)):
             for method, make in makers.items():
                 for rtol, result in _solves(make, problem, b, params).items():
@@ -107,6 +108,15 @@ def _makers(params: Benchmark.Params, models: Any, threads: int) -> dict[str, Ca
         else:
             makers[method] = lambda p, name=method: set_up(p, name, threads)  # type: ignore[misc]  # as above
     return makers
+
+
+def _warm_up(makers: Mapping[str, Callable[[Poisson], System]], data: xr.Dataset, params: Benchmark.Params) -> None:
+    """Let kernels be compiled before anything is measured."""
+    from .reading import posed_systems
+
+    _, problem, b = next(posed_systems(data))
+    for make in makers.values():
+        _solves(make, problem, b, params.model_copy(update={"rtols": [0.1]}))
 
 
 def _solves(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fieldloom import Context, Port, Resources, Stage, StageParams, Variable, param
@@ -84,6 +85,7 @@ class Plume(Stage):
         n = params.cells
         setting = Setting((n + n // 2, n), 1.0 / n, params.time_step, params.buoyancy, params.radius, params.period)
         projector = _Projector(params, context.threads)
+        projector.warm_up(setting)
         kept = []
         for step, state in enumerate(simulate(setting, params.steps, projector), 1):
             if step % params.every == 0 or step == params.steps:
@@ -114,6 +116,16 @@ class _Projector:
         for method, one in zip(self._params.methods, found, strict=True):
             self.results[method].append(one.result.check())
         return found[0]
+
+    def warm_up(self, setting: Setting) -> None:
+        """Let kernels be compiled before anything is measured."""
+        from ..plume import simulate
+
+        small = replace(setting, shape=(24, 16), spacing=1 / 16)
+        for _ in simulate(small, 2, self):
+            pass
+        for results in self.results.values():
+            results.clear()
 
     def series(self, timings: bool) -> dict[str, dict[str, list[float]]]:
         """Iterations, and seconds, of each step."""
