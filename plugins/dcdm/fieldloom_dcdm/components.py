@@ -36,7 +36,7 @@ class Components:
     def sums(self, v: Floats) -> NDArray[np.float64]:
         """Sum of v (a field with a rim) over each label."""
         assert self.labels is not None
-        return np.bincount(self.labels, v.ravel(), minlength=len(self.sizes))
+        return np.bincount(self.labels, v.ravel(), len(self.sizes)).astype(np.float64, copy=False)
 
     def project(self, v: Floats) -> None:
         """Subtract each singular component's mean from v, in place."""

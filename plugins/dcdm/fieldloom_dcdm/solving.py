@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,8 +27,8 @@ RTOL_FLOOR = 1e-14
 RESTARTS = 3
 """How often the iteration starts anew where the true residual lags behind the updated one."""
 
-Matrix = sp.sparray | sp.spmatrix
-Preconditioner = str | DirectionModel | LinearOperator | None
+Matrix: TypeAlias = sp.sparray | sp.spmatrix
+Preconditioner: TypeAlias = str | DirectionModel | LinearOperator | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -63,7 +63,7 @@ def _ball(x: list[Floats], centre: Floats, radius: float) -> Mask:
 
 
 def _union(parts: Iterator[Mask]) -> Mask:
-    return np.logical_or.reduce(list(parts))
+    return np.asarray(np.logical_or.reduce(list(parts)))
 
 
 def _discs(rng: np.random.Generator, x: list[Floats]) -> Mask:
@@ -105,7 +105,8 @@ def _box(rng: np.random.Generator, x: list[Floats]) -> Mask:
     if rng.random() < 0.5:
         half[rng.integers(len(x))] = 1.25 / max(x[0].shape)
     centre = rng.uniform(0.15, 0.85, len(x)) * _size(x)
-    return np.logical_and.reduce([np.abs(xi - c) < h for xi, c, h in zip(x, centre, half, strict=True)])
+    inside = [np.abs(xi - c) < h for xi, c, h in zip(x, centre, half, strict=True)]
+    return np.asarray(np.logical_and.reduce(inside))
 
 
 def _channels(rng: np.random.Generator, x: list[Floats]) -> Mask:

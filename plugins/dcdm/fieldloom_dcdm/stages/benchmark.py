@@ -138,7 +138,7 @@ def _solves(
 
 
 def _rows(found: Mapping[tuple[str, float], list[SolveResult]], timings: bool) -> list[dict[str, Any]]:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (method, rtol), results in found.items():
         setup, solve = (
             _mean([getattr(r.timings, part) for r in results]) if timings else float("nan")

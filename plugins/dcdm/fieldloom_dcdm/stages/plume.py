@@ -135,7 +135,7 @@ class _Projector:
 
     def rows(self, timings: bool) -> list[dict[str, Any]]:
         """Make the table's rows."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         for method, results in self.results.items():
             setup, solve, setup_cpu, solve_cpu = (
                 sum(getattr(r.timings, part) for r in results) if timings else float("nan")
