@@ -13,7 +13,12 @@ FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile on first call, keep the machine code on disk, release the interpreter's lock."""
-    return numba.njit(fastmath=FASTMATH, nogil=True, cache=True, error_model="numpy")(function)
+    options = {"fastmath": FASTMATH, "nogil": True, "error_model": "numpy"}
+    try:
+        compiled: Callable[..., Any] = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # there is nowhere to write
+        compiled = numba.njit(**options)(function)
+    return compiled
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
