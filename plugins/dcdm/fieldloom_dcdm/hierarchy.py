@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,12 +47,18 @@ def coarsening(shape: Sequence[int], spacing: Sequence[float]) -> list[tuple[int
     return plan
 
 
+class Overcorrection(NamedTuple):
+    """kappa, bound and the factor on Dirichlet sides; floats, or 0-dim tensors to be trained."""
+
+    kappa: Any = 1.0
+    bound: Any = 1.0
+    dirichlet: Any = 1.0
+
+
 def coarsen(
     faces: Sequence[Any],
     halved: Sequence[int],
-    kappa: Any = 1.0,
-    bound: Any = 1.0,
-    dirichlet: Any = 1.0,
+    overcorrection: Overcorrection = Overcorrection(),  # noqa: B008 - it is immutable
     xp: ModuleType = np,
 ) -> tuple[Any, ...]:
     """Return the faces of the next grid.
@@ -63,37 +69,34 @@ def coarsen(
         ``faces[k]``: (..., n_k + 1 along axis k, ...).
     halved : sequence of {0, 1}
         Whether cells are joined along each axis.
-    kappa, bound, dirichlet : float or 0-dim tensor
-        Over-correction, how much more of it closed or weak inner faces bring, factor on Dirichlet sides.
+    overcorrection : Overcorrection
     xp : module
         ``numpy`` or ``torch``.
     """
-    return tuple(_coarse_face(faces, k, halved, kappa, bound, dirichlet, xp) for k in range(len(faces)))
+    return tuple(_coarse_face(w, k - len(faces), halved, overcorrection, xp) for k, w in enumerate(faces))
 
 
-def _coarse_face(
-    faces: Sequence[Any], k: int, halved: Sequence[int], kappa: Any, bound: Any, dirichlet: Any, xp: ModuleType
-) -> Any:
-    w, axis = faces[k], k - len(faces)
-    for other, joined in enumerate(halved):
-        if joined and other != k:
-            w = _pair_sums(w, other - len(faces), xp)
-    if not halved[k]:
-        return w
+def _coarse_face(w: Any, axis: int, halved: Sequence[int], given: Overcorrection, xp: ModuleType) -> Any:
+    for k, joined in enumerate(halved):
+        if joined and k - len(halved) != axis:
+            w = _pair_sums(w, k - len(halved), xp)
+    return _joined(w, axis, given, xp) if halved[axis] else w
+
+
+def _joined(w: Any, axis: int, given: Overcorrection, xp: ModuleType) -> Any:
+    """Drop the faces between joined cells, and weaken the others by what lies behind them."""
     cells = w.shape[axis] - 1
     outer = w[along(axis, slice(0, None, 2))]
     if cells % 2:
         outer = xp.concatenate([outer, w[along(axis, slice(-1, None))]], axis)
-    if _is_one(bound):
-        coarse = outer / (1.0 + kappa * _like(_partners(cells), outer, axis, xp))
+    if _is_one(given.bound):
+        t = _like(_partners(cells), outer, axis, xp)
     else:
-        inner = w[along(axis, slice(1, 2 * (cells // 2), 2))]
-        coarse = outer / (1.0 + kappa * _resistance(outer, inner, axis, bound, xp))
-    return (
-        coarse
-        if _is_one(dirichlet)
-        else coarse * (1.0 + (dirichlet - 1.0) * _like(_ends(coarse.shape[axis]), coarse, axis, xp))
-    )
+        t = _resistance(outer, w[along(axis, slice(1, 2 * (cells // 2), 2))], axis, given.bound, xp)
+    coarse = outer / (1.0 + given.kappa * t)
+    if _is_one(given.dirichlet):
+        return coarse
+    return coarse * (1.0 + (given.dirichlet - 1.0) * _like(_ends(coarse.shape[axis]), coarse, axis, xp))
 
 
 def _is_one(value: Any) -> bool:
@@ -113,7 +116,7 @@ def _pair_sums(w: Any, axis: int, xp: ModuleType) -> Any:
 
 
 def _partners(cells: int) -> np.ndarray[Any, Any]:
-    """T for bound 1: half the number of joined pairs beside each coarse face."""
+    """Return t for bound 1: half the number of joined pairs beside each coarse face."""
     joined = np.zeros((cells + 1) // 2 + 2)
     joined[1 : 1 + cells // 2] = 0.5
     return joined[1:] + joined[:-1]

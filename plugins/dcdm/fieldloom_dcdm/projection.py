@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import stencil
 from .problem import Floats, Poisson
 from .result import SolveResult
-from .solving import Preconditioner, System, set_up, solve_system
+from .solving import PreconditionerLike, System, set_up, solve_system
 
 ROUND_OFF = 1e-14
 """A divergence that is smaller than this part of ||velocity / spacing|| is round-off and is left."""
@@ -46,7 +46,7 @@ def divergence(problem: Poisson, velocity: Sequence[Floats]) -> NDArray[np.float
 def project(
     problem: Poisson,
     velocity: Sequence[Floats],
-    M: Preconditioner = "learned-multigrid",
+    M: PreconditionerLike = "learned-multigrid",
     *,
     rtol: float = 1e-6,
     pressure: Floats | None = None,

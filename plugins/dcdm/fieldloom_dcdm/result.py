@@ -21,7 +21,7 @@ class Status(Enum):
     )
     INDEFINITE = "A is not positive definite: p.Ap <= 0; conjugate gradients need a symmetric positive definite matrix"
     BAD_PRECONDITIONER = (
-        "M is not positive definite: r.Mr <= 0; take another M, or let directions be A-orthogonalised (method 'dcdm')"
+        "M is not positive definite: r.Mr <= 0; take another M (PyAMG's is not where regions are closed)"
     )
 
 

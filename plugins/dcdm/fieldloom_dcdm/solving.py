@@ -28,7 +28,7 @@ RESTARTS = 3
 """How often the iteration starts anew where the true residual lags behind the updated one."""
 
 Matrix: TypeAlias = sp.sparray | sp.spmatrix
-Preconditioner: TypeAlias = str | DirectionModel | LinearOperator | None
+PreconditionerLike: TypeAlias = str | DirectionModel | LinearOperator | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,7 @@ def solve(
     rtol: float = 1e-5,
     atol: float = 0.0,
     maxiter: int | None = None,
-    M: Preconditioner = "learned-multigrid",
+    M: PreconditionerLike = "learned-multigrid",
     callback: Callable[[NDArray[np.float64]], None] | None = None,
     *,
     history: int = 2,
@@ -100,7 +100,7 @@ def solve(
     return solve_system(system, b, x0, rtol, atol, maxiter, callback, history=history, project=project)
 
 
-def set_up(A: Poisson | Matrix | ArrayLike, M: Preconditioner = "learned-multigrid", threads: int = 1) -> System:
+def set_up(A: Poisson | Matrix | ArrayLike, M: PreconditionerLike = "learned-multigrid", threads: int = 1) -> System:
     """Set up a system for :func:`solve_system`; see :func:`solve`."""
     wall, cpu = time.perf_counter(), time.process_time()
     make = _matrix_system if sp.issparse(A) else _grid_system
@@ -108,14 +108,14 @@ def set_up(A: Poisson | Matrix | ArrayLike, M: Preconditioner = "learned-multigr
     return replace(system, setup=time.perf_counter() - wall, setup_cpu=time.process_time() - cpu)
 
 
-def _grid_system(A: Any, M: Preconditioner, threads: int) -> System:
+def _grid_system(A: Any, M: PreconditionerLike, threads: int) -> System:
     problem = A if isinstance(A, Poisson) else poisson(A)
     operator = GridOperator(problem, threads, find_components(problem))
     model = _model(M, problem, threads)
     return System(operator, model, problem.shape, problem, f"{model.name} on a grid of {problem.shape}", 0.0, 0.0)
 
 
-def _model(M: Preconditioner, problem: Poisson, threads: int) -> DirectionModel:
+def _model(M: PreconditionerLike, problem: Poisson, threads: int) -> DirectionModel:
     if isinstance(M, DirectionModel):
         return M
     if isinstance(M, LinearOperator):
@@ -125,7 +125,7 @@ def _model(M: Preconditioner, problem: Poisson, threads: int) -> DirectionModel:
     return directions.make(M or "identity", problem, threads)
 
 
-def _matrix_system(A: Any, M: Preconditioner, threads: int) -> System:
+def _matrix_system(A: Any, M: PreconditionerLike, threads: int) -> System:
     from .directions.amg import Amg
     from .directions.identity import Identity
     from .directions.wrapped import Wrapped

@@ -8,7 +8,7 @@ from fieldloom_dcdm import poisson, solve
 from fieldloom_dcdm.directions.multigrid import Multigrid, relative_faces
 from fieldloom_dcdm.directions.torch_multigrid import TorchMultigrid, faces_of
 from fieldloom_dcdm.errors import InvalidProblem, WrongDimension
-from fieldloom_dcdm.hierarchy import COARSEST, coarsen, coarsening, dense
+from fieldloom_dcdm.hierarchy import COARSEST, Overcorrection, coarsen, coarsening, dense
 from fieldloom_dcdm.kernels import numba_grid, torch_grid
 from fieldloom_dcdm.kernels.numba_grid import pad, unpad
 from fieldloom_dcdm.parameters import LevelParameters, MultigridParameters, from_json, shipped, textbook, to_json
@@ -190,7 +190,7 @@ def test_coarse_faces_are_the_textbooks_half_and_keep_odd_sizes_right():
     assert coarse[0].shape == (4, 2)
     assert coarse[1].shape == (3, 3)
     np.testing.assert_allclose(coarse[1][-1, 1], 0.5)
-    wider = coarsen((np.ones((5, 4)), np.ones((4, 5))), (1, 1), bound=3.0)
+    wider = coarsen((np.ones((5, 4)), np.ones((4, 5))), (1, 1), Overcorrection(bound=3.0))
     np.testing.assert_allclose(wider[0][1], 1.0)  # nothing is closed: the bound does not matter
 
 

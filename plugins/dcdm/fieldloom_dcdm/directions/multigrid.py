@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from ..hierarchy import coarsen, coarsening, dense
+from ..hierarchy import Overcorrection, coarsen, coarsening, dense
 from ..kernels import numba_grid, slabs, vectors
 from ..kernels.numba_grid import Level
-from ..parameters import MultigridParameters, textbook
+from ..parameters import MultigridParameters, Values, textbook
 from ..problem import Floats, Poisson, pad_faces, without_rim
 from .base import DirectionModel
 
@@ -53,6 +53,7 @@ class Multigrid(DirectionModel):
     def __init__(self, problem: Poisson, parameters: MultigridParameters | None = None, threads: int = 1) -> None:
         self.parameters = parameters or textbook()
         self.parameters.check(problem.ndim)
+        self._threads = threads
         faces, self._unit = relative_faces(problem)
         self._levels, coarsest = build(faces, problem.spacing, self.parameters, threads)
         self._inverse = inverse_of(dense([w.astype(np.float64) for w in coarsest])).astype(np.float32)
@@ -63,7 +64,8 @@ class Multigrid(DirectionModel):
 
     def __call__(self, r: NDArray[Any]) -> NDArray[np.float32]:
         """Return M r, as a view of memory that the next call overwrites."""
-        size = float(np.sqrt(vectors.dot(0, r.size, r.ravel(), r.ravel())))
+        flat = r.ravel()
+        size = float(np.sqrt(sum(slabs.run(vectors.dot, self._parts(flat), flat, flat))))
         if size == 0.0:
             return np.zeros(r.shape, np.float32)
         self._copy(1.0 / size, r, self._b)  # single precision would lose tiny residuals
@@ -72,8 +74,10 @@ class Multigrid(DirectionModel):
         return x
 
     def _copy(self, scale: float, source: NDArray[Any], target: NDArray[Any]) -> None:
-        parts = slabs.bounds(source.size, self._levels[0].threads if self._levels else 1)
-        slabs.run(vectors.scaled_copy, parts, scale, source.ravel(), target.ravel())
+        slabs.run(vectors.scaled_copy, self._parts(source), scale, source.ravel(), target.ravel())
+
+    def _parts(self, field: NDArray[Any]) -> list[tuple[int, int]]:
+        return slabs.bounds(field.size, self._threads)
 
     def _cycle(self, number: int, x: NDArray[np.float32] | None, b: NDArray[np.float32]) -> NDArray[np.float32]:
         """Improve x, zero if None, on one grid; the result lies in that level's memory."""
@@ -109,9 +113,14 @@ def build(
     for number, halved in enumerate(coarsening(shape, spacing)):
         values = parameters.level(number)
         levels.append(numba_grid.make_level(faces, halved, values.omega, threads))
-        coarse = coarsen(without_rim(faces), halved, values.kappa, values.bound, values.dirichlet)
+        coarse = coarsen(without_rim(faces), halved, overcorrection_of(values))
         faces = [pad_faces(w, k) for k, w in enumerate(coarse)]
     return levels, without_rim(faces)
+
+
+def overcorrection_of(values: Values) -> Overcorrection:
+    """Take the parameters that make the next grid."""
+    return Overcorrection(values.kappa, values.bound, values.dirichlet)
 
 
 def relative_faces(problem: Poisson) -> tuple[tuple[Floats, ...], float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,24 +12,12 @@ from torch import Tensor
 from ..hierarchy import coarsen, coarsening, dense
 from ..kernels import torch_grid
 from ..kernels.torch_grid import Level
-from ..parameters import MultigridParameters, textbook
+from ..parameters import MultigridParameters, Values, textbook
 from .base import DirectionModel
+from .multigrid import overcorrection_of
 
 NULL_SPACE = {torch.float32: 1e-6, torch.float64: 1e-12}
 """Eigenvalues of the coarsest matrix below this part of the largest are zero: constants of closed regions."""
-
-
-class Values(Protocol):
-    """What the cycle asks of the parameters of one level: floats, or tensors to be trained."""
-
-    @property
-    def omega(self) -> Sequence[tuple[Any, Any]]: ...
-    @property
-    def kappa(self) -> Any: ...
-    @property
-    def bound(self) -> Any: ...
-    @property
-    def dirichlet(self) -> Any: ...
 
 
 class TorchMultigrid(DirectionModel):
@@ -94,7 +82,7 @@ def build(
     for number, halved in enumerate(coarsening(shape, spacing)):
         level = values[min(number, len(values) - 1)]
         levels.append(torch_grid.make_level(faces, halved, level.omega))
-        faces = coarsen(faces, halved, level.kappa, level.bound, level.dirichlet, torch)
+        faces = coarsen(faces, halved, overcorrection_of(level), torch)
     return levels, faces
 
 

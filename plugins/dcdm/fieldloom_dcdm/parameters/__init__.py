@@ -7,12 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ..errors import InvalidProblem, WrongDimension
 
 Kind = Literal["mask", "coefficient"]
 """What a set was trained for: solid masks with c = 1, or coefficients that jump."""
+
+
+class Values(Protocol):
+    """What the cycle asks of the parameters of one level: floats, or tensors to be trained."""
+
+    @property
+    def omega(self) -> Sequence[tuple[Any, Any]]: ...
+    @property
+    def kappa(self) -> Any: ...
+    @property
+    def bound(self) -> Any: ...
+    @property
+    def dirichlet(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
