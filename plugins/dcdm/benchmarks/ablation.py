@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive python plugins/dcdm/benchmarks/ablation.py
 
-Trains each variant with the recipe of the shipped 2D sets, but 150 steps, and compares digits of the residual an iteration on systems
-that training has not seen (12 a set, 128^2).
+Trains each variant with the recipe of the shipped 2D sets, but 150 steps, and compares digits of the residual an
+iteration on systems that training has not seen (12 a set, 128^2).
 """
 
 from __future__ import annotations

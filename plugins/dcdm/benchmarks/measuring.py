@@ -80,10 +80,10 @@ def machine() -> dict[str, object]:
 
 
 def write(name: str, figures: object, rows: list[Row], started: dict[str, object]) -> None:
-    """Write figures and rows as JSON, and print the figures."""
+    """Write figures, and in a file of their own all rows; print the figures."""
     RESULTS.mkdir(exist_ok=True)
     content = {"machine": started, "load at the end": machine()["load"], "figures": figures}
-    (RESULTS / f"{name}.json").write_text(
-        json.dumps({**content, "rows": [asdict(row) for row in rows]}, indent=1) + "\n", "utf-8"
-    )
-    print(json.dumps(content, indent=1), flush=True)
+    text = json.dumps(content, indent=1)
+    (RESULTS / f"{name}.json").write_text(text + "\n", "utf-8")
+    (RESULTS / f"{name}-rows.json").write_text(json.dumps([asdict(row) for row in rows]) + "\n", "utf-8")
+    print(text, flush=True)

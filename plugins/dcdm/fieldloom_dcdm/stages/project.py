@@ -12,6 +12,7 @@ from .ports import AXES
 from .systems import Box, sides
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
 VELOCITIES = {"x": "u", "y": "v", "z": "w"}
@@ -79,48 +80,46 @@ class Project(Stage):
         axes = AXES[3 if "z" in data.dims else 2]
         names = [VELOCITIES[axis] for axis in axes]
         lead = [str(dim) for dim in data["u"].dims if dim in ("sample", "time")]
-        flat, rows = [], []
-        for row, *fields in _frames(context, params, data, axes, lead):
-            rows.append(row)
-            flat.append(fields)
+        frames = list(_frames(context, params, data, axes, lead))
         sizes = [data.sizes[dim] for dim in lead]
         variables: dict[str, Any] = {}
         for k, name in enumerate([*names, "pressure"]):
-            values = np.stack([fields[k] for fields in flat])
-            dims = data[name].dims if name in names else (*lead, *axes)
-            variables[name] = (
-                dims,
-                values.reshape(*sizes, *values.shape[1:]),
-                data[name].attrs if name in names else {},
-            )
+            values = np.stack([fields[k] for _, fields in frames])
+            dims, attrs = (data[name].dims, data[name].attrs) if name in names else ((*lead, *axes), {})
+            variables[name] = (dims, values.reshape(*sizes, *values.shape[1:]), attrs)
         projected = xr.Dataset(variables, {str(n): c for n, c in data.coords.items()}, data.attrs)
+        rows = [row for row, _ in frames]
         return {"fields": projected, "projections": table(rows, PROJECTIONS, "Projections")}
 
 
 def _frames(
     context: Context, params: Project.Params, data: xr.Dataset, axes: tuple[str, ...], lead: list[str]
-) -> Iterator[tuple[Any, ...]]:
-    """Yield a row of the table, the velocities and the pressure of each frame."""
+) -> Iterator[tuple[dict[str, Any], tuple[np.ndarray, ...]]]:
+    """Yield, for each frame, a row of the table, and the velocities and the pressure."""
     import numpy as np
     from fieldloom.contracts.grid import spacing
 
     from ..problem import poisson
     from ..projection import divergence, project
+    from ..solving import set_up
 
     lengths = tuple(spacing(data, axis) for axis in axes)
     shape = tuple(data.sizes[axis] for axis in axes)
-    pressure = None
+    moving = "mask" in data and bool(set(lead) & set(data["mask"].dims))
+    pressure, system = None, None
     count = int(np.prod([data.sizes[dim] for dim in lead]))
     for frame, index in enumerate(np.ndindex(*(data.sizes[dim] for dim in lead))):
         here = data.isel(dict(zip(lead, index, strict=True)))
-        mask = here["mask"].to_numpy() if "mask" in here else np.ones(shape, np.bool_)
+        if system is None or moving:
+            mask = here["mask"].to_numpy() if "mask" in here else np.ones(shape, np.bool_)
+            problem = poisson(mask, lengths, sides(params.boundary, len(axes)))
+            system = set_up(problem, params.method, context.threads)
         velocity = [here[VELOCITIES[axis]].to_numpy().astype(np.float64) for axis in axes]
-        problem = poisson(mask, lengths, sides(params.boundary, len(axes)))
         before = float(np.linalg.norm(divergence(problem, velocity)))
-        found = project(problem, velocity, params.method, rtol=params.rtol, pressure=pressure, threads=context.threads)
+        found = project(problem, velocity, rtol=params.rtol, pressure=pressure, system=system)
         found.result.check()
         pressure = found.pressure
         after = float(np.linalg.norm(divergence(problem, found.velocity)))
         row = {"frame": frame, "iterations": found.result.iterations, "before": before, "after": after}
         context.progress(frame + 1, count, f"{found.result.iterations} iterations")
-        yield row, *found.velocity, found.pressure
+        yield row, (*found.velocity, found.pressure)
