@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive python plugins/dcdm/benchmarks/ablation.py
 
-Trains each variant with the recipe of the shipped 2D sets, but 150 steps, and compares digits of the residual an
+Trains each variant with the recipe of the shipped 2D sets, but 100 steps, and compares digits of the residual an
 iteration on systems that training has not seen (12 a set, 128^2).
 """
 
@@ -21,7 +21,7 @@ def main() -> None:
     torch.set_num_threads(1)
     started, figures = machine(), {}
     for name in ("mask_2d", "coefficient_2d"):
-        recipe = replace(RECIPES[name], steps=150)
+        recipe = replace(RECIPES[name], steps=100)
         figures[name] = {
             "textbook V(2, 2)": digits(textbook(), recipe),
             "learned V(2, 2)": digits(train(replace(recipe, gamma=1)), recipe),
