@@ -1,0 +1,1 @@
+"""How direction models are trained."""
