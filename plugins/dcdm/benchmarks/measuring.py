@@ -58,8 +58,11 @@ def _posed(rng, mask, coefficient, i):
 
 
 def measure(name: str, method: str, system: System, b: np.ndarray, rtol: float, **options) -> Row:
-    """Solve, and check the residual in double precision."""
-    result = solve_system(system, b, rtol=rtol, **options).check()
+    """Solve, and check the residual in double precision; ``strict=False`` lets it miss the tolerance."""
+    strict = options.pop("strict", True)
+    result = solve_system(system, b, rtol=rtol, **options)
+    if strict:
+        result.check()
     t = result.timings
     return Row(name, method, rtol, result.iterations, result.relative_residual, t.setup_cpu, t.solve_cpu, t.solve)
 

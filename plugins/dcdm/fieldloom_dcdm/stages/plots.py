@@ -16,14 +16,6 @@ Picture = tuple[bytes, str]
 """A PNG and its caption."""
 
 
-def pictures(**drawn: Picture) -> xr.Dataset:
-    """Put pictures into an artifact of files, ``<name>.png`` each."""
-    import xarray as xr
-    from fieldloom.files import file_variable
-
-    return xr.Dataset({n: file_variable(data, f"{n}.png", "image/png", text) for n, (data, text) in drawn.items()})
-
-
 def learning_curve(losses: Sequence[float], what: str) -> Picture:
     """Draw the loss over the steps, and its running mean."""
     figure = _figure(4.6, 3.0)
