@@ -71,6 +71,7 @@ class Benchmark(Stage):
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Solve everything by everything."""
         from fieldloom.contracts.table import table
+        from fieldloom.files import png_files
 
         from . import plots
         from .reading import posed_systems
@@ -88,7 +89,7 @@ class Benchmark(Stage):
             context.progress(i + 1, data.sizes["sample"], kind)
         rows = _rows(found, params.timings)
         drawn = plots.convergence(dict(list(histories.items())[:4]))
-        return {"scores": table(rows, SCORES, "Direction models"), "pictures": plots.pictures(convergence=drawn)}
+        return {"scores": table(rows, SCORES, "Direction models"), "pictures": png_files(convergence=drawn)}
 
 
 def _makers(params: Benchmark.Params, models: Any, threads: int) -> dict[str, Callable[[Poisson], System]]:

@@ -78,6 +78,7 @@ class Plume(Stage):
     def run(self, context: Context, params: Params, **inputs: Any) -> Mapping[str, xr.Dataset]:
         """Simulate, and solve each step's system by every method."""
         from fieldloom.contracts.table import table
+        from fieldloom.files import png_files
 
         from ..plume import Setting, simulate
         from . import plots
@@ -95,7 +96,7 @@ class Plume(Stage):
         return {
             "fields": _fields(setting, kept),
             "comparison": table(projector.rows(params.timings), COMPARISON, "Projections of the plume"),
-            "pictures": plots.pictures(projections=drawn),
+            "pictures": png_files(projections=drawn),
         }
 
 

@@ -66,6 +66,7 @@ class Train(Stage):
         """Train."""
         import torch
         from fieldloom.contracts.table import table
+        from fieldloom.files import png_files
 
         from . import plots
 
@@ -81,7 +82,7 @@ class Train(Stage):
             "first_loss": sum(losses[:tenth]) / tenth,
             "last_loss": sum(losses[-tenth:]) / tenth,
         }
-        pictures = plots.pictures(loss=plots.learning_curve(losses, params.model))
+        pictures = png_files(loss=plots.learning_curve(losses, params.model))
         return {"model": model, "history": table([row], HISTORY, "Training"), "pictures": pictures}
 
 
