@@ -109,10 +109,8 @@ class Context:
             rank=self.rank,
             world_size=self.ranks,
         )
-        try:
-            yield
-        finally:
-            torch.distributed.destroy_process_group()
+        yield
+        torch.distributed.destroy_process_group()  # not after an error: the others would fail before it is reported
 
     @cached_property
     def device(self) -> str:

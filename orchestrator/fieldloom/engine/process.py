@@ -19,6 +19,7 @@ from ..errors import Cancelled, StageFailed
 from .work import Emit, Job
 
 GRACE = 5.0  # seconds between SIGTERM, on which a stage may save a checkpoint, and SIGKILL
+SETTLE = 1.0  # seconds in which the cause of a team's failure shows, after its first sign
 _POLL = 0.1
 
 
@@ -89,11 +90,13 @@ def _attend(
 ) -> tuple[tuple[str, dict[str, Any]] | None, str | None]:
     """Pass events on until the children close their outputs; return the result and why they were told to stop.
 
-    Of several ranks, number 0 speaks and has the result, unless another one fails: then all are ended.
+    Of several ranks, number 0 speaks and has the result, unless another one fails: then all are ended. If one died,
+    the others fail in what they do together; there is then no result, for its death is the cause.
     """
     result: tuple[str, dict[str, Any]] | None = None
     why: str | None = None
-    kill_at = float("inf")
+    kill_at = float("inf")  # -1 once they are killed
+    died = False
     lines = _Lines(*(stream for process in team for stream in (process.stdout, process.stderr)))
     while lines.open:
         for stream, line in lines.read(_POLL):
@@ -110,17 +113,18 @@ def _attend(
             why = "stopped" if stopped() else "timeout"
             _signal(team, signal.SIGTERM)
             kill_at = now + GRACE
-        if now > kill_at or (len(team) > 1 and why is None and _is_broken(team, result)):
+        if len(team) > 1 and why is None and kill_at != -1.0:
+            died = died or any(process.poll() for process in team)
+            if died or (result is not None and result[0] == "failed"):  # the others would wait for ever
+                kill_at = min(kill_at, now + SETTLE)
+        if now > kill_at >= 0:
             _signal(team, signal.SIGKILL)
-            kill_at = float("inf")
+            kill_at = -1.0
     for process in team:
         process.wait()
-    return result, why if result is None or result[0] != "done" else None
-
-
-def _is_broken(team: list[subprocess.Popen[bytes]], result: tuple[str, dict[str, Any]] | None) -> bool:
-    """Whether a rank has failed or died, so that the others would wait for it for ever."""
-    return (result is not None and result[0] == "failed") or any(process.poll() for process in team)
+    if result is not None and result[0] == "done":
+        return result, None
+    return None if died else result, why
 
 
 def _signal(team: list[subprocess.Popen[bytes]], number: signal.Signals) -> None:
