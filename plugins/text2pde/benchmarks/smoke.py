@@ -106,6 +106,14 @@ def buoyancy_in(values):
     return estimate_buoyancy(frames[0, ..., 0], list(frames[..., 1:]), box, 4, (0.02, 1.0))[0]
 
 
+def others(base, train, setting, seconds, seed):
+    """What ours is compared with; no networks where they have no time."""
+    fitted = {"persistence": forecasters.persistence(base), "pod": forecasters.pod_ridge(base, setting, 120)}
+    for kind in ("unet", "fno") if seconds else ():
+        fitted[kind] = forecasters.field_network(kind, train, setting, lasting(seconds), seed)
+    return fitted
+
+
 def main(folder, out, seed, effort=1.0, checkpoint=None):
     torch.set_num_threads(1)
     whole = counted(smoke(folder, 1564))
@@ -155,11 +163,8 @@ def main(folder, out, seed, effort=1.0, checkpoint=None):
     if seed == 0:
         independent = replace(draw, antithetic=False)
         scored("ours, 2 steps, independent noise", evaluation.from_frames(model, 8, independent), ties)
-    fitted = {"persistence": forecasters.persistence(base), "pod": forecasters.pod_ridge(base, setting, 120)}
-    total = lasting(effort * (AUTOENCODER + MEAN + RESIDUAL))
-    for kind in ("unet", "fno") if checkpoint is None else ():
-        fitted[kind] = forecasters.field_network(kind, train, setting, total, seed)
-    for name, f in fitted.items():
+    seconds = 0.0 if checkpoint else effort * (AUTOENCODER + MEAN + RESIDUAL)
+    for name, f in others(base, train, setting, seconds, seed).items():
         scored(name, lambda s, _, f=f: f.forecast(s)[None], [None] * len(test))
     result["truth"] = float(np.median([abs(buoyancy_in(s.values) / s.numbers["buoyancy"] - 1) for s in test.samples]))
     rng = np.random.default_rng(seed + 1)
