@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fieldloom_probe import register_stages
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -137,7 +138,7 @@ def test_plugins_show_why_one_is_set_aside(cli, tmp_path):
     (info / "entry_points.txt").write_text("[fieldloom]\nbroken = no_such_module_at_all\n")
     result = cli("plugins", check=0, PYTHONPATH=f"{tmp_path}:{Path(__file__).parent / 'probe'}")
     assert "set aside: ModuleNotFoundError" in result.stdout
-    assert "15 stages" in result.stdout
+    assert f"{len(register_stages())} stages" in result.stdout
 
 
 def test_new_plugin_passes_its_own_tests(cli, tmp_path):

@@ -258,13 +258,23 @@ class TestPretrained(StageContract):
     bad_params = [{"name": "weather"}]
 
 
-def test_the_checkpoint_is_small_and_says_how_it_was_made():
+@pytest.mark.parametrize("name", ["cylinder", "smoke"])
+def test_checkpoints_are_small_and_say_how_they_were_made(name):
     from fieldloom_text2pde.stages.pretrained import FOLDER
 
-    assert (FOLDER / "cylinder.safetensors").stat().st_size < 25e6
-    about = json.loads((FOLDER / "cylinder.json").read_text())["about"]
+    assert (FOLDER / f"{name}.safetensors").stat().st_size < 25e6
+    about = json.loads((FOLDER / f"{name}.json").read_text())["about"]
     assert {"script", "seed", "effort"} <= set(about["recipe"])
-    assert about["scores"]["ours, 4 steps"]["error"] < 0.65 * about["scores"]["persistence"]["error"]
+    assert about["scores"]["ours, 2 steps"]["error"] < 0.65 * about["scores"]["persistence"]["error"]
+
+
+def test_the_checkpoint_of_smoke_draws_as_many_plumes_as_are_asked_for():
+    from fieldloom_text2pde.text.captions.plumes import describe
+
+    model = tiny.run("text2pde.pretrained", {"name": "smoke"})["model"]
+    asked = {"numbers": {"plumes": 2.0, "buoyancy": 0.3}, "members": 2, "on": "grid"}
+    drawn = tiny.run("text2pde.generate", asked, model=model)["members"]["smoke"]
+    assert [describe(np.maximum(one[0], 0.0)).count for one in drawn.to_numpy()] == [2, 2]
 
 
 @pytest.mark.parametrize(
