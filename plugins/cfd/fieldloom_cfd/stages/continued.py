@@ -9,6 +9,7 @@ from fieldloom import Context, Port, Resources, Stage, StageParams, Variable, pa
 from fieldloom.contracts import grid_port, mesh_port
 from pydantic import model_validator
 
+from .attributes import about
 from .scenarios import SCENARIOS, Meshed, channel_of, row_of
 from .smoke import SmokePlume
 from .wakes import FLOW
@@ -108,10 +109,13 @@ def _flow(fields: xr.Dataset, values: Mapping[str, np.ndarray[Any, Any]]) -> xr.
     import numpy as np
 
     kept = fields.drop_vars([n for n in fields.data_vars if "time" in fields[n].dims])
-    about = {n: FLOW.variables[n] for n in values}
     variables = {
-        n: (v.dims, values[n].astype(np.float32), {**_about(v), "mesh": "mesh", "location": "node"})
-        for n, v in about.items()
+        n: (
+            FLOW.variables[n].dims,
+            v.astype(np.float32),
+            {**about(FLOW.variables[n]), "mesh": "mesh", "location": "node"},
+        )
+        for n, v in values.items()
     }
     return kept.assign(variables).assign_attrs(title="A wake, continued by the solver")
 
@@ -184,8 +188,7 @@ class ContinueSmoke(Stage):
                 kept.append(state)
                 context.progress(len(kept), len(times), f"instant {len(kept)} of {len(times)}")
         values = {"smoke": np.stack([s.density for s in kept]), "velocity": np.stack([centred(s) for s in kept])}
-        about = {n: _SMOKE[n] for n in _CENTRED}
-        variables = {n: (fields[n].dims, values[n].astype(np.float32), _about(v)) for n, v in about.items()}
+        variables = {n: (fields[n].dims, v.astype(np.float32), about(_SMOKE[n])) for n, v in values.items()}
         return {"fields": fields[list(_CENTRED)].assign(variables).assign_attrs(title="Smoke, continued by the solver")}
 
 
@@ -259,7 +262,3 @@ def _buoyancy(fields: xr.Dataset, params: ContinueSmoke.Params) -> float:
     if "buoyancy" not in fields:
         raise ValueError("the fields do not say their buoyancy; give `buoyancy`")
     return float(fields["buoyancy"])
-
-
-def _about(variable: Variable) -> dict[str, str]:
-    return {"units": variable.units or "1", "long_name": variable.description}

@@ -13,6 +13,7 @@ from fieldloom.contracts import population_port
 from pydantic import model_validator
 
 from ..scenarios import COLUMNS, Scenario
+from .attributes import about
 from .wakes import FLOW
 
 if TYPE_CHECKING:
@@ -282,16 +283,12 @@ def _wake(scenario: Scenario, params: Wakes.Params, done: Callable[[float], None
         done(i / count)
     variables = triangle_variables(domain.nodes, domain.triangles)
     for name, values in stored.items():
-        about = {**_about(FLOW.variables[name]), "mesh": "mesh", "location": "node"}
-        variables[name] = (FLOW.variables[name].dims, np.stack(values), about)
+        attrs = {**about(FLOW.variables[name]), "mesh": "mesh", "location": "node"}
+        variables[name] = (FLOW.variables[name].dims, np.stack(values), attrs)
     # from the parameters, not the frames: the same to the last bit in every wake and every part
     time = params.warm_up + params.interval * np.arange(params.frames)
-    data = xr.Dataset(variables, {"time": ("time", time, {**_about(FLOW.variables["time"]), "axis": "T"})})
+    data = xr.Dataset(variables, {"time": ("time", time, {**about(FLOW.variables["time"]), "axis": "T"})})
     return data.set_coords(_NODES)
-
-
-def _about(variable: Variable) -> dict[str, str]:
-    return {"long_name": variable.description} | ({"units": variable.units} if variable.units else {})
 
 
 def _population(meshes: Sequence[xr.Dataset], rows: Rows) -> xr.Dataset:
@@ -304,7 +301,7 @@ def _population(meshes: Sequence[xr.Dataset], rows: Rows) -> xr.Dataset:
     }
     whole = join(meshes, {**covariates, "row": list(known)})
     for name, variable in _COVARIATES.items():
-        whole[name].attrs = _about(variable)
+        whole[name].attrs = about(variable)
     return whole
 
 

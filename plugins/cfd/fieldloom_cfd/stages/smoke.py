@@ -9,6 +9,8 @@ from fieldloom import Context, Port, Resources, Stage, StageParams, Stream, Vari
 from fieldloom.contracts import grid_port
 from pydantic import model_validator
 
+from .attributes import about
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -126,7 +128,7 @@ def _block(params: SmokePlume.Params, box: Box, states: list[Smoke]) -> xr.Datas
         "buoyancy": np.float64(box.buoyancy),
     }
     variables = {
-        name: (described[name].dims, value[None].astype(described[name].dtype), _about(described[name]))
+        name: (described[name].dims, value[None].astype(described[name].dtype), about(described[name]))
         for name, value in values.items()
     }
     coordinates = {
@@ -142,7 +144,3 @@ def _block(params: SmokePlume.Params, box: Box, states: list[Smoke]) -> xr.Datas
         "interpolation": box.interpolation,
     }
     return xr.Dataset(variables, coordinates, attrs)
-
-
-def _about(variable: Variable) -> dict[str, Any]:
-    return {"units": variable.units, "long_name": variable.description}
